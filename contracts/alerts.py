@@ -1,0 +1,92 @@
+"""An alert is an ECS document, so that Kibana, Elastic Security and any SIEM read it without translation.
+
+The minimal form that detectors fill. Fields and allowed values: Elastic Common Schema 9,
+https://www.elastic.co/docs/reference/ecs; the technique is of MITRE ATLAS, https://atlas.mitre.org.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+ECS_VERSION = "9.0.0"
+
+Severity = Literal["low", "medium", "high", "critical"]
+
+# Elastic Security's own scale: a rule's severity and the middle of its risk-score band.
+_RISK_SCORE: dict[Severity, int] = {"low": 21, "medium": 47, "high": 73, "critical": 99}
+_SEVERITY_NUMBER: dict[Severity, int] = {"low": 1, "medium": 2, "high": 3, "critical": 4}
+
+
+class Ecs(msgspec.Struct, frozen=True):
+    version: str = ECS_VERSION
+
+
+class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Literal["alert"] = "alert"
+    category: tuple[str, ...]
+    type: tuple[str, ...] = ("indicator",)
+    module: str = "cardiosentry"
+    dataset: str
+    severity: int
+    risk_score: int
+    created: str
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A detection rule: `id` is stable, `reference` its runbook."""
+
+    id: str
+    name: str
+    version: str
+    reference: str
+
+
+class Technique(msgspec.Struct, frozen=True):
+    id: tuple[str, ...]
+    name: tuple[str, ...]
+
+
+class Threat(msgspec.Struct, frozen=True):
+    technique: Technique
+    framework: str = "MITRE ATLAS"
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True, rename={"timestamp": "@timestamp"}):
+    """One alert. `message` and `labels` are for a reviewer; they never hold a patient's features."""
+
+    timestamp: str
+    ecs: Ecs = Ecs()
+    event: AlertEvent
+    rule: Rule
+    threat: Threat | None = None
+    message: str
+    labels: dict[str, str] = {}
+
+
+def alert(
+    rule: Rule,
+    message: str,
+    *,
+    at_ms: int,
+    dataset: Literal["security", "model"],
+    severity: Severity,
+    technique: tuple[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+) -> Alert:
+    """Build an alert at `at_ms` (epoch milliseconds); `technique` is an ATLAS id and name."""
+    at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Alert(
+        timestamp=at,
+        event=AlertEvent(
+            category=("threat",) if dataset == "security" else ("process",),
+            dataset=f"cardiosentry.{dataset}",
+            severity=_SEVERITY_NUMBER[severity],
+            risk_score=_RISK_SCORE[severity],
+            created=at,
+        ),
+        rule=rule,
+        threat=Threat(Technique((technique[0],), (technique[1],))) if technique else None,
+        message=message,
+        labels=labels or {},
+    )

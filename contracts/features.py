@@ -1,0 +1,95 @@
+"""A feature table: what a model reads, as data. Decoding, validation, statistics and documentation come from it."""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Matrix = npt.NDArray[np.float32]
+"""Features of a batch, shape (n, features) float32, NaN where a value is missing."""
+
+
+class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One input of the model.
+
+    `hard` is the range outside of which a value cannot be true (quarantine), `usual` the one outside of which it is
+    rare (an alert's business, never a reason to refuse). `codes` names the values of a categorical feature; no other
+    value is valid then. Missing is null on the wire; `zero_is_missing` marks columns whose source files write 0 for it.
+    """
+
+    name: str
+    title: str
+    unit: str
+    hard: tuple[float, float]
+    usual: tuple[float, float]
+    codes: dict[str, str] | None = None
+    zero_is_missing: bool = False
+
+    def __post_init__(self) -> None:
+        if not (self.name.isidentifier() and self.name.islower()):
+            raise ValueError(f"feature name: expected a lower-case identifier, got {self.name!r}")
+        low, high = self.hard
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"feature {self.name}: expected a hard range of two finite numbers, low first")
+        if not low <= self.usual[0] <= self.usual[1] <= high:
+            raise ValueError(f"feature {self.name}: expected the usual range inside the hard range")
+        for code in self.codes or ():
+            if not low <= float(code) <= high:
+                raise ValueError(f"feature {self.name}: expected code {code} inside the hard range")
+
+
+class FeatureTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The features of a model, in the order of its input columns, and how many of them a judgement needs."""
+
+    name: str
+    version: int
+    features: tuple[Feature, ...]
+    max_missing: int  # more missing values than this: "insufficient_data", not a guess
+
+    def __post_init__(self) -> None:
+        names = self.names
+        if not names or len(set(names)) != len(names):
+            raise ValueError("feature table: expected at least one feature, each name once")
+        if not 0 <= self.max_missing < len(names):
+            raise ValueError(f"feature table: expected max_missing from 0 to {len(names) - 1}, got {self.max_missing}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(feature.name for feature in self.features)
+
+
+class RangeCheck:
+    """Finds values outside their hard range or code list, over a whole batch at once.
+
+    >>> from contracts.heart_disease import HEART_DISEASE
+    >>> row = np.full((1, 13), np.nan); row[0, 0] = 400
+    >>> RangeCheck(HEART_DISEASE)(row)
+    {0: 'age'}
+    """
+
+    def __init__(self, table: FeatureTable) -> None:
+        self._names = table.names
+        self._low = np.array([feature.hard[0] for feature in table.features])
+        self._high = np.array([feature.hard[1] for feature in table.features])
+        self._codes = [
+            (column, np.array([float(code) for code in feature.codes]))
+            for column, feature in enumerate(table.features)
+            if feature.codes
+        ]
+
+    def __call__(self, values: npt.NDArray[np.float64]) -> dict[int, str]:
+        """Return {row: name of its first bad feature}; `values` has shape (n, features) float64, NaN where missing."""
+        bad = (values < self._low) | (values > self._high)
+        for column, codes in self._codes:
+            present = values[:, column]
+            bad[:, column] |= ~((present[:, None] == codes).any(axis=1) | np.isnan(present))
+        rows = np.flatnonzero(bad.any(axis=1))
+        return {int(row): self._names[int(bad[row].argmax())] for row in rows}
+
+
+def to_row(table: FeatureTable, features: dict[str, float | None]) -> Sequence[float]:
+    """Return one event's features in column order, NaN where missing."""
+    values = (features[name] for name in table.names)
+    return [math.nan if value is None else float(value) for value in values]

@@ -1,0 +1,93 @@
+"""Message authentication: which source wrote a record, and that nobody changed it since.
+
+A record carries two headers, the id of its key and a MAC over its key and value. Keyed BLAKE2b (RFC 7693) costs half
+of HMAC-SHA256 at the size of an event. The keyring binds each key to the sources that it may speak for.
+"""
+
+import hashlib
+import hmac
+import tomllib
+from collections.abc import Mapping
+
+import msgspec
+
+from contracts.errors import InvalidRecord, UserError
+from contracts.identifiers import is_source
+from contracts.reasons import Reason
+
+KEY_ID_HEADER = "cs-key-id"
+MAC_HEADER = "cs-mac"
+MAC_BYTES = 16
+SECRET_BYTES = 32
+
+
+def compute_mac(secret: bytes, record_key: bytes, value: bytes) -> bytes:
+    """Return the MAC (16 bytes) of a record: keyed BLAKE2b over the key's length (4 bytes, big-endian), key, value."""
+    data = len(record_key).to_bytes(4, "big") + record_key + value
+    return hashlib.blake2b(data, key=secret, digest_size=MAC_BYTES).digest()
+
+
+class SourceKey(msgspec.Struct, frozen=True):
+    """A secret and the sources that it speaks for: `uci` covers `uci` and everything below `uci/`."""
+
+    key_id: str
+    secret: bytes
+    sources: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.secret) != SECRET_BYTES:
+            raise ValueError(f"key {self.key_id}: expected a secret of {SECRET_BYTES} bytes, got {len(self.secret)}")
+        if not self.sources or not all(map(is_source, self.sources)):
+            raise ValueError(f"key {self.key_id}: expected at least one source of the form site/ward/device")
+
+    def covers(self, source: str) -> bool:
+        return any(source == bound or source.startswith(bound + "/") for bound in self.sources)
+
+    def __repr__(self) -> str:
+        return f"SourceKey({self.key_id!r}, sources={self.sources!r})"
+
+
+class _KeyEntry(msgspec.Struct, forbid_unknown_fields=True):
+    secret: str
+    sources: tuple[str, ...]
+
+
+class Keyring:
+    """The keys that a worker accepts, by key id. Rotation is two entries for a while."""
+
+    def __init__(self, keys: Mapping[str, SourceKey]) -> None:
+        self._keys = dict(keys)
+
+    @classmethod
+    def from_toml(cls, text: str, *, origin: str) -> "Keyring":
+        """Read a keyring file: a table a key id with `secret` (64 hex digits) and `sources`. `origin` names it in errors."""
+        try:
+            entries = msgspec.convert(tomllib.loads(text), dict[str, _KeyEntry])
+            return cls(
+                {
+                    key_id: SourceKey(key_id, bytes.fromhex(entry.secret), entry.sources)
+                    for key_id, entry in entries.items()
+                }
+            )
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f"{origin}: expected a TOML keyring, got a syntax error: {error}") from None
+        except msgspec.ValidationError as error:
+            raise UserError(f"{origin}: expected tables with `secret` and `sources`: {error}") from None
+        except ValueError as error:
+            raise UserError(f"{origin}: expected secrets of 64 hex digits and valid sources: {error}") from None
+
+    def key_for(self, source: str) -> SourceKey:
+        """Return the newest (last listed) key that may speak for `source`."""
+        for key in reversed(self._keys.values()):
+            if key.covers(source):
+                return key
+        raise UserError(f"keyring: expected a key bound to source {source!r}, found none; add one with `keys generate`")
+
+    def authenticate(self, key_id: bytes, mac: bytes, record_key: bytes, value: bytes) -> SourceKey:
+        """Return the key that made `mac`, in constant time for the comparison; raise `InvalidRecord` if none did."""
+        key = self._keys.get(key_id.decode("ascii", "replace"))
+        if key is None:
+            raise InvalidRecord(Reason.MAC_KEY_UNKNOWN, "expected a key id of the keyring")
+        if not hmac.compare_digest(compute_mac(key.secret, record_key, value), mac):
+            raise InvalidRecord(Reason.MAC_WRONG, "expected the MAC of this key and value by the named key")
+        return key

@@ -1,0 +1,21 @@
+"""Why a record is in quarantine. The values are on the wire: add new ones, never change one."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """One reason a record, the first check that it failed in the order of this list."""
+
+    EMPTY = "empty"  # a null value or one of no bytes
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"  # includes NaN and infinities, which JSON does not have, and nesting too deep to parse
+    SCHEMA = "schema"  # a wrong type, an unknown field, a missing field
+    IDENTIFIER = "identifier"  # an event id or a source that is not of its form
+    PSEUDONYM = "pseudonym"  # a patient id that is not a pseudonym: a raw record number, a name
+    KEY_MISMATCH = "key_mismatch"  # the record's key is not its patient id
+    MAC_MISSING = "mac_missing"
+    MAC_KEY_UNKNOWN = "mac_key_unknown"
+    MAC_WRONG = "mac_wrong"
+    SOURCE_NOT_BOUND = "source_not_bound"  # a valid MAC by a key that may not speak for this source
+    FUTURE = "future"  # observed later than the allowed clock skew
+    OUT_OF_RANGE = "out_of_range"  # a feature outside its hard range or not one of its codes

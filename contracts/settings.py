@@ -1,0 +1,114 @@
+"""Settings: a TOML file, then CARDIOSENTRY_… in the environment, then options; the later wins, unknown ones are refused.
+
+This module does no I/O: the caller hands in the file's text and the environment.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from contracts.errors import UserError
+
+ENV_PREFIX = "CARDIOSENTRY_"
+CONFIG_VARIABLE = "CARDIOSENTRY_CONFIG"
+_ENV_KAFKA_PREFIX = "CARDIOSENTRY_KAFKA_"
+_SECRET_PROPERTY = re.compile(r"password|secret|key\.pem|sasl\.username|token|oauthbearer\.config|jaas", re.IGNORECASE)
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set. Paths are relative to where the command runs."""
+
+    bootstrap: str = "localhost:9092"
+    topic_prefix: str = ""  # put before every topic's name, so that several systems can share a cluster
+    group: str = "cardiosentry"  # the consumer group
+    instance: str = ""  # this host's stable name in transactional ids; empty: the host name
+    bundle: str = "bundle"  # directory of the signed model
+    keys: str = "keys"  # directory made by `keys generate`, or the part of it that this process needs
+    require_mac: bool = True  # refuse records without a MAC; false: score them with authenticated=false
+    max_future_s: Positive = 300  # an event observed later than now plus this is refused
+    delivery: Literal["exactly-once", "at-least-once"] = "exactly-once"
+    commit_interval_ms: Positive = 500  # commit at the latest after this; at once when there is nothing left to read
+    workers: Positive = 1
+    web_host: str = "127.0.0.1"
+    web_port: Port = 6066  # slot 0; slot i listens on web_port + i
+    kafka: dict[str, str] = {}  # any librdkafka property
+
+
+def load_settings(
+    file_text: str | None, environ: Mapping[str, str], options: Mapping[str, Any], *, file: str = ""
+) -> Settings:
+    """Merge the three sources into checked settings.
+
+    `options` holds what was given on the command line; None means not given, `kafka` holds librdkafka properties.
+    In the environment CARDIOSENTRY_KAFKA_SECURITY_PROTOCOL means the property security.protocol.
+    Raises `UserError` that names the source and the setting.
+    """
+    merged: dict[str, Any] = {"kafka": {}}
+    for origin, values in (
+        (file or "configuration file", _from_toml(file_text, file)),
+        ("environment", _from_environment(environ)),
+        ("options", {name: value for name, value in options.items() if value is not None}),
+    ):
+        kafka = {**merged["kafka"], **values.get("kafka", {})}
+        merged = {**merged, **values, "kafka": kafka}
+        try:
+            settings = msgspec.convert(_text(merged), Settings, strict=False)
+        except msgspec.ValidationError as error:
+            raise UserError(f"{origin}: {_explain(str(error))}") from None
+    return settings
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """Return the settings as a dict for people to read, secrets as `***`."""
+    shown = msgspec.structs.asdict(settings)
+    shown["kafka"] = {
+        name: "***" if _SECRET_PROPERTY.search(name) else value for name, value in sorted(settings.kafka.items())
+    }
+    return shown
+
+
+def _from_toml(text: str | None, file: str) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{file}: expected TOML, got a syntax error: {error}") from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {"kafka": {}}
+    for variable, value in environ.items():
+        if variable.startswith(_ENV_KAFKA_PREFIX):
+            found["kafka"][variable.removeprefix(_ENV_KAFKA_PREFIX).lower().replace("_", ".")] = value
+        elif variable.startswith(ENV_PREFIX) and variable != CONFIG_VARIABLE:
+            found[variable.removeprefix(ENV_PREFIX).lower()] = value
+    return found
+
+
+def _text(merged: dict[str, Any]) -> dict[str, Any]:
+    """Write librdkafka's properties as text, the form it takes: TOML has true and 5, librdkafka "true" and "5"."""
+    if not isinstance(merged["kafka"], dict):
+        return merged
+    kafka = {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in merged["kafka"].items()
+    }
+    return {**merged, "kafka": kafka}
+
+
+def _explain(text: str) -> str:
+    unknown = re.search(r"unknown field `(.*)`", text)
+    if unknown:
+        names = ", ".join(Settings.__struct_fields__)
+        return f"expected one of the settings {names}; got {unknown[1]!r}"
+    wrong = re.search(r"(?P<what>.*) - at `\$\.(?P<where>[^`]*)`", text, re.DOTALL)
+    if wrong:
+        what = wrong["what"][0].lower() + wrong["what"][1:]
+        return f"setting {wrong['where']}: {what}"
+    return text

@@ -1,0 +1,45 @@
+"""The topics: names, keys, partitions, retention. `topics create` makes them so; docs/topics.md is made from this."""
+
+import msgspec
+
+_DAY_MS = 24 * 60 * 60 * 1000
+
+MAX_RECORD_BYTES = 1024 * 1024
+"""The largest record that we let a topic of ours take, key and headers included (the broker's default limit)."""
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """One topic. `partitions` 0 means: as many as the user asks for, the same for every such topic."""
+
+    name: str
+    key: str
+    holds: str
+    partitions: int = 0
+    retention_ms: int = 7 * _DAY_MS
+    compacted: bool = False
+
+
+EVENTS = Topic(name="patient-events", key="patient_id", holds="what was observed of a patient")
+OUTCOMES = Topic(name="patient-outcomes", key="patient_id", holds="the diagnosis an event turned out to have")
+PREDICTIONS = Topic(name="predictions", key="patient_id", holds="the champion's answer to one event")
+QUARANTINE = Topic(
+    name="quarantine",
+    key="none",
+    holds="records that could not be used, encrypted for the reviewers; reason, origin and digest in headers",
+    retention_ms=30 * _DAY_MS,
+)
+SECURITY_ALERTS = Topic(
+    name="security-alerts",
+    key="source",
+    holds="attacks and tampering, ECS documents",
+    partitions=1,
+    retention_ms=90 * _DAY_MS,
+)
+MODEL_ALERTS = Topic(
+    name="model-alerts", key="model", holds="drift and quality, ECS documents", partitions=1, retention_ms=90 * _DAY_MS
+)
+
+TOPICS = (EVENTS, OUTCOMES, PREDICTIONS, QUARANTINE, SECURITY_ALERTS, MODEL_ALERTS)
+
+DEFAULT_PARTITIONS = 12
+"""Twelve divide evenly among 1, 2, 3, 4, 6 and 12 workers."""

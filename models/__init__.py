@@ -1,0 +1,1 @@
+"""Data, training, signing, verification, and the scorer of a verified bundle."""

@@ -1,0 +1,1 @@
+"""Sources of patient events and outcomes, pacing, publishing."""

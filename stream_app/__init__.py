@@ -1,0 +1,1 @@
+"""The Faust app: transport, pipeline, transactional output."""
