@@ -1,0 +1,1 @@
+"""What tests share: brokers to run against, topics of their own, and reading a topic to its end."""

@@ -1,0 +1,43 @@
+"""A broker to test against, and topics on it that no other test has."""
+
+import uuid
+from dataclasses import dataclass
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from contracts.topics import TOPICS, Topic
+from tests.support.embedded import PARTITIONS
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Where a broker listens, and whether it is a real one (transactions and retention as in production)."""
+
+    bootstrap: str
+    real: bool
+
+    def topics(self, prefix: str = "test", partitions: int = PARTITIONS) -> str:
+        """Create every topic of CardioSentry under a fresh prefix and return that prefix.
+
+        The embedded broker makes topics on first use, always with 4 partitions: nothing is created there.
+        """
+        fresh = f"{prefix}-{uuid.uuid4().hex[:8]}-"
+        if self.real:
+            create_topics(self.bootstrap, [new_topic(topic, fresh, partitions) for topic in TOPICS])
+        elif partitions != PARTITIONS:
+            raise ValueError(f"partitions: expected {PARTITIONS} on the embedded broker, got {partitions}")
+        return fresh
+
+
+def new_topic(topic: Topic, prefix: str, partitions: int, config: dict[str, str] | None = None) -> NewTopic:
+    """Return `topic` as Kafka wants it, its own number of partitions before `partitions`; `config` adds to its own."""
+    own = {"retention.ms": str(topic.retention_ms), "cleanup.policy": "compact" if topic.compacted else "delete"}
+    return NewTopic(prefix + topic.name, topic.partitions or partitions, 1, config={**own, **(config or {})})
+
+
+def create_topics(bootstrap: str, topics: list[NewTopic]) -> None:
+    """Create the topics and wait for each; raise what Kafka says of the first that could not be."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for created in admin.create_topics(topics, operation_timeout=30).values():
+        created.result(timeout=60)

@@ -1,0 +1,261 @@
+"""A real Kafka 4.1 for tests and benchmarks: one node, KRaft, from Maven Central's artifacts, on free local ports.
+
+>>> with KafkaServer() as kafka:  # doctest: +SKIP
+...     Producer({"bootstrap.servers": kafka.bootstrap})
+
+The jars are fetched once into `.cache/`; after that a start takes a few seconds.
+"""
+
+import atexit
+import contextlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+VERSION = "4.1.0"
+POM = Path(__file__).parent / "kafka" / "pom.xml"
+CACHE = Path(__file__).parents[2] / ".cache" / f"kafka-{VERSION}"
+
+START_TIMEOUT_S = 90  # 5-7 s on two idle cores; a loaded machine recovering a large log takes longer
+STOP_TIMEOUT_S = 30
+
+# One cluster a server, so that every one of them may have the same id and be formatted once, in the cache: 2.4 s less
+# for every start.
+_CLUSTER_ID = "AAAAAAAAQACAAAAAAAAAAQ"
+
+# Ports come from below Linux's ephemeral range (32768 upwards): a client that keeps calling a stopped broker's port
+# from that range may be given the same port for its own end, connect to itself and keep the broker from coming back.
+_PORTS = range(20000, 32000)
+
+# Waits for the end of its input, which comes when the process that holds the other end dies, in whatever way.
+_WATCHDOG = 'read -r _; kill -9 "$1"; sleep 0.5; rm -rf -- "$2"'
+
+# The short broker session is for the crash tests: after a SIGKILL the controller admits the broker again only when its
+# former session has run out, 9 s by default.
+_SETTINGS = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={data}
+num.partitions=4
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+group.initial.rebalance.delay.ms=0
+log.retention.check.interval.ms=10000
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+"""
+
+
+class KafkaUnavailable(Exception):  # noqa: N818  # says what is so, as python-tuf's errors do
+    """This machine cannot run the broker; the text says what is missing."""
+
+
+class KafkaServer:
+    """One broker with a data directory and ports of its own, kept over `stop` or `kill` and the next `start`.
+
+    `start` returns when the broker has answered a request. Leaving the context stops it and deletes its data; so does
+    the end of this process, even by SIGKILL.
+    """
+
+    def __init__(self, *, heap: str = "1g") -> None:
+        self._heap = heap
+        self._dir = Path(tempfile.mkdtemp(prefix="cardiosentry-kafka-"))
+        self._port, self._controller_port = _free_ports(2)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The broker's process id, None when it is not running."""
+        return self._process.pid if self._process else None
+
+    @property
+    def log(self) -> Path:
+        """What the broker wrote, warnings and worse."""
+        return self._dir / "kafka.log"
+
+    def start(self) -> None:
+        """Start the broker and wait until it answers; raise `KafkaUnavailable` without Java or Maven."""
+        if self._process:
+            raise RuntimeError(f"Kafka at {self.bootstrap}: already running")
+        prepare()
+        data = self._dir / "data"
+        if not data.exists():
+            shutil.copytree(CACHE / "formatted", data)
+        settings = self._dir / "server.properties"
+        settings.write_text(
+            _SETTINGS.format(port=self._port, controller_port=self._controller_port, data=data), encoding="utf-8"
+        )
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*_java(f"-Xms512m -Xmx{self._heap}".split()), "kafka.Kafka", str(settings)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the test run, which then stops the broker in order
+            )
+        self._watchdog = subprocess.Popen(
+            ["sh", "-c", _WATCHDOG, "sh", str(self._process.pid), str(self._dir)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        atexit.register(self.close)
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Stop the broker cleanly (SIGTERM); the data stays."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Stop the broker as a power cut would (SIGKILL); what reached the operating system stays."""
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop the broker and delete its data."""
+        atexit.unregister(self.close)
+        self.stop()
+        shutil.rmtree(self._dir, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        watchdog, self._watchdog = self._watchdog, None
+        if watchdog:
+            watchdog.kill()  # before its input ends, which would make it delete the data
+            watchdog.wait()
+            if watchdog.stdin:
+                watchdog.stdin.close()
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process
+        deadline = time.monotonic() + START_TIMEOUT_S
+        # The client calls again and again while nobody listens; its complaints are expected.
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise RuntimeError(f"Kafka ended with exit code {self._process.returncode}: {self._tail()}")
+            with contextlib.suppress(KafkaException):
+                # A broker lists itself once the controller has unfenced it, so this is more than an open port.
+                if admin.list_topics(timeout=1).brokers:
+                    return
+        raise RuntimeError(f"Kafka at {self.bootstrap}: expected an answer within {START_TIMEOUT_S} s: {self._tail()}")
+
+    def _tail(self) -> str:
+        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-20:]) or "it wrote nothing"
+
+
+def prepare() -> None:
+    """Make sure that jars and formatted storage are in the cache; raise `KafkaUnavailable` if they cannot be."""
+    _check_java()
+    if (CACHE / "formatted").exists():
+        return
+    if shutil.which("mvn") is None:
+        raise KafkaUnavailable("needs Java 17 and Maven: mvn not found on PATH")
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    # Two test runs may start at once: each fetches beside the cache, the first to finish gives it its name.
+    fetched = Path(tempfile.mkdtemp(prefix=f"{CACHE.name}-", dir=CACHE.parent))
+    try:
+        _run(
+            "mvn",
+            "-q",
+            "-B",
+            "-C",
+            "-f",
+            str(POM),
+            "dependency:copy-dependencies",
+            f"-DoutputDirectory={fetched / 'libs'}",
+        )
+        settings = fetched / "format.properties"
+        settings.write_text(_SETTINGS.format(port=1, controller_port=2, data=fetched / "formatted"), encoding="utf-8")
+        _run(*_java([], fetched / "libs"), "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(settings))
+        with contextlib.suppress(OSError):
+            fetched.rename(CACHE)
+    finally:
+        shutil.rmtree(fetched, ignore_errors=True)
+    if not (CACHE / "formatted").exists():
+        raise RuntimeError(f"{CACHE}: expected a complete cache; delete it and try again")
+
+
+def _check_java() -> None:
+    if shutil.which("java") is None:
+        raise KafkaUnavailable("needs Java 17 and Maven: java not found on PATH")
+    text = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', text)
+    if not version or int(version[1]) < 17:
+        got = f"Java {version[1]}" if version else f"an unknown version: {text.strip()!r}"
+        raise KafkaUnavailable(f"needs Java 17 and Maven: java on PATH is {got}")
+
+
+def _java(options: list[str], libs: Path = CACHE / "libs") -> list[str]:
+    return ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", *options, "-cp", f"{libs}/*"]
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise KafkaUnavailable(
+            f"{command[0]} failed with exit code {done.returncode}: {done.stdout}{done.stderr}".strip()
+        )
+
+
+def _free_ports(count: int) -> list[int]:
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError(f"expected {count} free ports from {_PORTS.start} to {_PORTS.stop}")
