@@ -13,8 +13,10 @@ T = TypeVar("T")
 
 encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 
-# msgspec quotes an unknown field's name, which the sender chose and which may hold anything; paths and types are ours.
-_UNKNOWN_FIELD = re.compile(r"unknown field `.*`( - at `\$[a-z_.]*`)?$", re.DOTALL)
+# What msgspec says may quote what the sender chose (an unknown field's name, a value that is no member of a Literal).
+# Only sentences of these forms, which name our own types and fields, go on; of the others, the path alone.
+_OURS = re.compile(r"(Expected `[^`]*`, got `[a-z]*`|Object missing required field `[a-z_]*`|Number out of range)")
+_PATH = re.compile(r" - at `\$[a-z_.]*`$")
 
 
 def decoder(record_type: type[T]) -> Callable[[bytes], T]:
@@ -29,11 +31,11 @@ def explain(error: Exception) -> InvalidRecord:
             return error
         case msgspec.ValidationError():
             text = str(error)
-            if "unknown field" in text:
-                found = _UNKNOWN_FIELD.search(text)
-                where = found[1] or "" if found else ""
-                return InvalidRecord(Reason.SCHEMA, f"expected no unknown field{where}")
-            return InvalidRecord(Reason.SCHEMA, text[0].lower() + text[1:])
+            said = _OURS.match(text)
+            where = _PATH.search(text)
+            what = "unknown field" if "unknown field" in text else "invalid value"
+            sentence = said[1][0].lower() + said[1][1:] if said else f"expected no {what}"
+            return InvalidRecord(Reason.SCHEMA, sentence + (where[0] if where else ""))
         case UnicodeDecodeError():
             return InvalidRecord(Reason.NOT_UTF8, "expected UTF-8")
         case RecursionError():

@@ -10,6 +10,7 @@ EVENT_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 SOURCE = r"[a-z0-9][a-z0-9-]{0,31}(?:/[a-z0-9][a-z0-9-]{0,31}){0,3}"
 
 MAX_RECORD_NUMBER_CHARS = 200
+PSEUDONYM_KEY_FILE = "pseudonym.key"
 
 
 def pseudonym(key: bytes, record_number: str) -> str:

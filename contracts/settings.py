@@ -17,27 +17,50 @@ CONFIG_VARIABLE = "CARDIOSENTRY_CONFIG"
 _ENV_KAFKA_PREFIX = "CARDIOSENTRY_KAFKA_"
 _SECRET_PROPERTY = re.compile(r"password|secret|key\.pem|sasl\.username|token|oauthbearer\.config|jaas", re.IGNORECASE)
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = msgspec.Meta(ge=1)
+Port = msgspec.Meta(ge=0, le=65535)
+
+
+def _says(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set. Paths are relative to where the command runs."""
 
-    bootstrap: str = "localhost:9092"
-    topic_prefix: str = ""  # put before every topic's name, so that several systems can share a cluster
-    group: str = "cardiosentry"  # the consumer group
-    instance: str = ""  # this host's stable name in transactional ids; empty: the host name
-    bundle: str = "bundle"  # directory of the signed model
-    keys: str = "keys"  # directory made by `keys generate`, or the part of it that this process needs
-    require_mac: bool = True  # refuse records without a MAC; false: score them with authenticated=false
-    max_future_s: Positive = 300  # an event observed later than now plus this is refused
-    delivery: Literal["exactly-once", "at-least-once"] = "exactly-once"
-    commit_interval_ms: Positive = 500  # commit at the latest after this; at once when there is nothing left to read
-    workers: Positive = 1
-    web_host: str = "127.0.0.1"
-    web_port: Port = 6066  # slot 0; slot i listens on web_port + i
-    kafka: dict[str, str] = {}  # any librdkafka property
+    bootstrap: Annotated[str, _says("Kafka's address, host:port")] = "localhost:9092"
+    topic_prefix: Annotated[
+        str, _says("put before every topic's name, so that several systems can share a cluster")
+    ] = ""
+    group: Annotated[str, _says("consumer group of the workers")] = "cardiosentry"
+    instance: Annotated[str, _says("this host's stable name in transactional ids; empty: the host name")] = ""
+    bundle: Annotated[str, _says("directory of the signed model")] = "bundle"
+    keys: Annotated[str, _says("directory made by `keys generate`, or the part of it that this process needs")] = "keys"
+    require_mac: Annotated[bool, _says("refuse records without a MAC; false: score them with authenticated=false")] = (
+        True
+    )
+    max_future_s: Annotated[int, Positive, _says("seconds from now; what was observed later is refused")] = 300
+    delivery: Annotated[
+        Literal["exactly-once", "at-least-once"], _says("what a crash may cost: nothing, or records written twice")
+    ] = "exactly-once"
+    commit_interval_ms: Annotated[
+        int, Positive, _says("commit at the latest after this; at once when there is nothing left to read")
+    ] = 500
+    workers: Annotated[int, Positive, _says("worker processes")] = 1
+    web_host: Annotated[str, _says("address that health checks and metrics listen on")] = "127.0.0.1"
+    web_port: Annotated[int, Port, _says("port of worker 0, worker i has the i-th after it; 0: any free port")] = 6066
+    kafka: Annotated[dict[str, str], _says("any librdkafka property")] = {}
+
+
+def describe() -> dict[str, str]:
+    """Return each setting's name with what it does, in the order of the struct."""
+    fields = msgspec.inspect.type_info(Settings)
+    assert isinstance(fields, msgspec.inspect.StructType)  # noqa: S101 - Settings is a struct
+    return {
+        field.name: (field.type.extra_json_schema or {})["description"]
+        for field in fields.fields
+        if isinstance(field.type, msgspec.inspect.Metadata)
+    }
 
 
 def load_settings(

@@ -1,0 +1,61 @@
+"""What commands ask of a cluster."""
+
+import logging
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ClusterMetadata
+
+from contracts.errors import UserError
+from contracts.settings import Settings
+from contracts.topics import TOPICS
+
+_TIMEOUT_S = 10.0
+
+
+def client_properties(settings: Settings) -> dict[str, object]:
+    """Return the properties of a client, its own connection log silenced: what matters comes back as an error."""
+    silent = logging.getLogger("librdkafka")
+    silent.addHandler(logging.NullHandler())
+    silent.propagate = False
+    return {"bootstrap.servers": settings.bootstrap, **settings.kafka, "logger": silent}
+
+
+def admin(settings: Settings) -> AdminClient:
+    """Return an admin client; raise `UserError` for a property that librdkafka does not know."""
+    try:
+        return AdminClient(client_properties(settings))
+    except (KafkaException, ValueError, TypeError) as error:
+        raise UserError(f"setting kafka: {_said(error)}") from None
+
+
+def cluster(client: AdminClient, settings: Settings) -> ClusterMetadata:
+    """Return the cluster's metadata; raise `UserError` if it does not answer within 10 s."""
+    try:
+        return client.list_topics(timeout=_TIMEOUT_S)
+    except KafkaException:
+        raise UserError(
+            f"setting bootstrap: expected a Kafka broker at {settings.bootstrap}, none answered within {_TIMEOUT_S:.0f} s"
+        ) from None
+
+
+def require_topics(settings: Settings) -> None:
+    """Raise `UserError` unless the broker answers and has every topic."""
+    from cli.embedded import is_embedded
+
+    metadata = cluster(admin(settings), settings)
+    if is_embedded(metadata.cluster_id):
+        return
+    missing = [
+        settings.topic_prefix + topic.name
+        for topic in TOPICS
+        if settings.topic_prefix + topic.name not in metadata.topics
+    ]
+    if missing:
+        raise UserError(
+            f"{settings.bootstrap}: expected the topics {', '.join(missing)}; make them with `cardiosentry topics create`"
+        )
+
+
+def _said(error: Exception) -> str:
+    argument = error.args[0] if error.args else error
+    return str(argument.str() if hasattr(argument, "str") else argument)

@@ -1,0 +1,61 @@
+"""The command `cardiosentry`: its groups, and how failures are told.
+
+A failure of the user's (`UserError`) is one sentence on standard error and exit code 1; wrong usage is 2. Commands
+import what they need when they run, so that `--help` is quick and a worker stays small.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from contracts.errors import UserError
+
+# command (a module of cli with the same name): its line in --help
+_COMMANDS = {
+    "demo": "Score real and synthetic patients on an embedded broker, live.",
+    "broker": "Run the embedded broker in the foreground.",
+    "topics": "Create the topics.",
+    "produce": "Publish patient events.",
+    "serve": "Run workers that score patient events.",
+    "tail": "Print the records of a topic as they come.",
+    "keys": "Make keys.",
+    "train": "Train, export and sign a model.",
+    "verify": "Verify a signed model.",
+    "card": "Write the model card.",
+    "quarantine": "Open quarantined records with the reviewers' private key.",
+    "settings": "Show the settings in force, secrets masked.",
+}
+
+
+class _Lazy(click.Group):
+    """Loads a command's module when it is called for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, epilog="Start with: cardiosentry demo")
+@click.version_option(package_name="cardiosentry")
+def cardiosentry() -> None:
+    """Streaming inference and security monitoring for a heart-disease model on Kafka."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Entry point of the command."""
+    try:
+        cardiosentry.main(args=arguments, prog_name="cardiosentry")
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)

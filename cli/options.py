@@ -1,0 +1,60 @@
+"""Options that set settings: one for each field of `Settings`, with its own description."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from contracts.errors import UserError
+from contracts.settings import Settings, describe
+from stream_app.configuration import read_settings
+
+_BOOLEAN = {"require_mac"}
+
+
+def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of these settings, `--config` and `-X`; it gets one argument, `settings`."""
+    descriptions = describe()
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        def with_settings(config: Path | None, properties: tuple[str, ...], **arguments: Any) -> Any:
+            options: dict[str, Any] = {name: arguments.pop(name) for name in names}
+            options["kafka"] = dict(map(_property, properties))
+            return command(settings=read_settings(config, options), **arguments)
+
+        with_settings.__doc__ = command.__doc__
+        with_settings.__name__ = command.__name__
+        with_settings.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
+        wrapped: Callable[..., Any] = with_settings
+        if "bootstrap" in names:
+            wrapped = click.option(
+                "-X", "properties", multiple=True, metavar="PROP=VALUE", help="A librdkafka property."
+            )(wrapped)
+        else:
+            wrapped = click.option("-X", "properties", multiple=True, hidden=True)(wrapped)
+        for name in reversed(names):
+            flag = "--" + name.replace("_", "-")
+            text = descriptions[name][0].upper() + descriptions[name][1:] + "."
+            if name in _BOOLEAN:
+                wrapped = click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)(wrapped)
+            else:
+                wrapped = click.option(flag, name, metavar=name.split("_")[-1].upper(), help=text)(wrapped)
+        return click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="TOML file of settings [CARDIOSENTRY_CONFIG].",
+        )(wrapped)
+
+    return decorate
+
+
+ALL_SETTINGS = tuple(name for name in Settings.__struct_fields__ if name != "kafka")
+
+
+def _property(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise UserError(f"option -X: expected PROP=VALUE, got {name!r}")
+    return name, value

@@ -1,0 +1,27 @@
+"""`cardiosentry serve`."""
+
+import click
+
+from cli.options import ALL_SETTINGS, setting_options
+from contracts.settings import Settings
+
+
+@click.command
+@setting_options(*ALL_SETTINGS)
+def command(settings: Settings) -> None:
+    """Run workers that score patient events until Ctrl-C.
+
+    A worker that dies is started again and goes on where the last commit was; what it held is done again, once.
+
+    \b
+    Example:
+      cardiosentry serve --bootstrap localhost:9092 --bundle bundle --keys keys --workers 2
+      curl localhost:6066/health/ready
+    """
+    from cli.kafka import require_topics
+    from stream_app.supervisor import Supervisor
+    from stream_app.worker import set_up_logging
+
+    set_up_logging()
+    require_topics(settings)
+    Supervisor(settings).run()

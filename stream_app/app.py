@@ -1,0 +1,208 @@
+"""The Faust app: agents, timers and pages around the processor. The only module beside transport.py that knows Faust."""
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+import faust
+from faust.types.transports import TransportT
+from faust.web import Request, Response, View
+
+from contracts.errors import UserError
+from contracts.events import ModelRef, Outcome, event_type
+from contracts.mac import KEYRING_FILE, Keyring
+from contracts.settings import Settings
+from contracts.topics import EVENTS, OUTCOMES
+from models.scorer import Scorer
+from models.sign import PUBLIC_KEY_FILE
+from models.verify import verify_bundle
+from stream_app.decode import Decoder
+from stream_app.output import AtLeastOnceOutput, Output, TransactionalOutput
+from stream_app.pipeline import EventPipeline, OutcomePipeline
+from stream_app.processor import Processor
+from stream_app.quarantine import PUBLIC_KEY_FILE as REVIEWERS_FILE
+from stream_app.quarantine import Sealer, load_reviewers_public_key
+from stream_app.score import ROLE, ScoreStage
+from stream_app.telemetry import Telemetry
+from stream_app.transport import Consumer, Transport
+
+log = logging.getLogger("cardiosentry")
+
+_STUCK_S = 120.0  # one batch, or one wait for the broker, may take this long before the worker says it is not alive
+_EXIT_DEFECT = 70  # sysexits.h EX_SOFTWARE: the supervisor starts the worker again
+
+
+class CardioSentryApp(faust.App):
+    """A Faust app whose messages are batches (`stream_app.batch.Batch`)."""
+
+    def __init__(self, settings: Settings, processor: Processor, telemetry: Telemetry, slot: int) -> None:
+        self.processor = processor
+        self.telemetry = telemetry
+        self.consumer_properties = kafka_properties(settings) | {"group.id": settings.group}
+        super().__init__(
+            settings.group,
+            broker=f"cardiosentry://{settings.bootstrap}",
+            # Batches wait in the poller's inbox; more of them here would only cost the garbage collector.
+            stream_buffer_maxsize=1,
+            stream_recovery_delay=0.0,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            web_bind=settings.web_host,
+            web_host=settings.web_host,
+            web_port=settings.web_port + slot if settings.web_port else free_port(settings.web_host),
+            datadir=Path(os.environ.get("TMPDIR", "/tmp")) / f"cardiosentry-{os.getpid()}",  # noqa: S108 - unused
+        )
+
+    def _new_transport(self) -> TransportT:
+        return Transport(self.conf.broker, self)
+
+    _new_producer_transport = _new_transport
+
+    def _create_directories(self) -> None:
+        """Faust keeps tables on disk; this app keeps nothing there."""
+
+    def die(self, error: BaseException) -> None:
+        """End the process at once: what is not committed is not done, and whoever comes next does it again."""
+        log.critical("worker ends error=%r", error, exc_info=error)
+        logging.shutdown()
+        os._exit(_EXIT_DEFECT)
+
+
+def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
+    """Compose a worker: keys, verified model, output, pipelines, agents, pages.
+
+    Raises `UserError` (with it `ModelRejected`) for anything wrong with files and settings. Blocks until the broker
+    answers, because the output ends its dead predecessor's transaction first.
+    """
+    keys = Path(settings.keys)
+    bundle = verify_bundle(Path(settings.bundle), keys / PUBLIC_KEY_FILE)
+    scorer = Scorer(bundle)
+    sealer = Sealer(load_reviewers_public_key(keys / REVIEWERS_FILE))
+    checks: dict[str, Any] = {
+        "keyring": load_keyring(keys / KEYRING_FILE, required=settings.require_mac),
+        "require_mac": settings.require_mac,
+        "max_future_ms": settings.max_future_s * 1000,
+    }
+    events_topic, outcomes_topic = (settings.topic_prefix + topic.name for topic in (EVENTS, OUTCOMES))
+    telemetry = Telemetry()
+    telemetry.model(ROLE, ModelRef(bundle.manifest.name, bundle.manifest.version, bundle.digest))
+    processor = Processor(
+        {
+            events_topic: EventPipeline(
+                Decoder(event_type(bundle.manifest.feature_table), "observed_at", **checks), ScoreStage(scorer), sealer
+            ),
+            outcomes_topic: OutcomePipeline(Decoder(Outcome, "recorded_at", **checks), sealer),
+        },
+        _output(settings, slot),
+        telemetry,
+        prefix=settings.topic_prefix,
+        commit_interval_s=settings.commit_interval_ms / 1000,
+        clock_ms=lambda: time.time_ns() // 1_000_000,
+    )
+    app = CardioSentryApp(settings, processor, telemetry, slot)
+    _add_agents(app, events_topic, outcomes_topic)
+    _add_pages(app)
+    tune_interpreter()
+    return app
+
+
+def _add_agents(app: CardioSentryApp, events_topic: str, outcomes_topic: str) -> None:
+    # One thread for all work on batches, so that the event loop answers health checks while a commit waits.
+    pipeline = ThreadPoolExecutor(1, "pipeline")
+
+    def consumer() -> Consumer:
+        return cast("Consumer", app.consumer)
+
+    async def process(stream: Any) -> None:
+        async for batch in stream:
+            await in_pipeline(app.processor.process, batch, consumer().kafka)
+
+    async def in_pipeline(call: Any, *args: Any) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(pipeline, call, *args)
+        except Exception as error:  # noqa: BLE001 - a defect must end the worker, not be restarted over
+            app.die(error)
+
+    for name in (events_topic, outcomes_topic):
+        # acks=False: offsets belong to the output's transaction, Faust commits none.
+        topic = app.topic(name, value_serializer="raw", key_serializer="raw", acks=False)
+        app.agent(topic, name=f"score {name}" if name == events_topic else f"accept {name}")(process)
+
+    @app.timer(0.2)
+    async def commit_what_waits() -> None:
+        if app.consumer.assignment():
+            await in_pipeline(app.processor.commit_if_due, consumer().kafka)
+
+    @app.timer(5.0)
+    async def watch_lag() -> None:
+        app.telemetry.lag(await asyncio.to_thread(consumer().lag))
+
+    @app.task
+    async def freeze_start_up() -> None:
+        gc.freeze()  # what start-up made lives for ever: the collector need not walk it
+
+
+def _add_pages(app: CardioSentryApp) -> None:
+    @app.page("/health/live")
+    async def live(view: View, _request: Request) -> Response:
+        since = app.processor.busy_since
+        stuck = since is not None and time.monotonic() - since > _STUCK_S
+        return view.text("stuck" if stuck else "ok", status=503 if stuck else 200)
+
+    @app.page("/health/ready")
+    async def ready(view: View, _request: Request) -> Response:
+        assigned = bool(app.consumer.assignment())
+        return view.text("ok" if assigned else "no partition assigned", status=200 if assigned else 503)
+
+    @app.page("/metrics")
+    async def metrics(view: View, _request: Request) -> Response:
+        return view.text(app.telemetry.exposition().decode(), content_type="text/plain; version=0.0.4")
+
+
+def kafka_properties(settings: Settings) -> dict[str, str]:
+    """Return the librdkafka properties that every client of this process shares."""
+    return {"bootstrap.servers": settings.bootstrap, **settings.kafka}
+
+
+def load_keyring(path: Path, *, required: bool) -> Keyring:
+    """Read the keyring; a missing one is fine only where records without a MAC are taken."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        if not required:
+            return Keyring({})
+        raise UserError(
+            f"{path}: expected the keyring of the sources; make one with `cardiosentry keys generate`, or set "
+            "require_mac to false to score records without a MAC"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path}: expected a readable keyring: {error.strerror}") from None
+    return Keyring.from_toml(text, origin=str(path))
+
+
+def _output(settings: Settings, slot: int) -> Output:
+    properties: Mapping[str, str] = kafka_properties(settings)
+    if settings.delivery == "at-least-once":
+        return AtLeastOnceOutput(properties)
+    return TransactionalOutput(properties, f"{settings.group}-{settings.instance or socket.gethostname()}-{slot}")
+
+
+def free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def tune_interpreter() -> None:
+    """Settings of the interpreter that the rate needs; measured, see docs/performance.md."""
+    gc.set_threshold(100_000, 50, 100)  # records wait in batches: young collections find nothing to free
+    sys.setswitchinterval(0.02)  # poller and pipeline hand over by the batch, not every 5 ms

@@ -1,0 +1,175 @@
+"""Where results go: one producer for every topic, and the input offsets with them.
+
+`TransactionalOutput` commits outputs and offsets as one (KIP-447: offsets go with the consumer group's metadata, so a
+worker that lost its partitions is refused). `AtLeastOnceOutput` flushes, then commits the offsets: after a crash some
+records are written again.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from contracts.errors import RetryableError
+
+T = TypeVar("T")
+
+Offsets = Mapping[tuple[str, int], int]
+Record = dict[str, bytes | None]
+
+_QUEUE_RECORDS = 100_000
+_BASE_PROPERTIES = {
+    "enable.idempotence": "true",
+    "acks": "all",
+    "compression.type": "lz4",
+    "linger.ms": "5",
+    # The local queue bounds memory; `write` waits for room before it adds a batch.
+    "queue.buffering.max.messages": str(_QUEUE_RECORDS),
+    "queue.buffering.max.kbytes": "65536",
+    "delivery.report.only.error": "true",
+}
+_TRANSACTION_PROPERTIES = {
+    # A dead worker's open transaction holds read_committed readers back for this long.
+    "transaction.timeout.ms": "10000",
+    # A commit that meets the last one's markers waits one back-off: 103 ms a commit at the default of 100, 8 ms at 5.
+    "retry.backoff.ms": "5",
+}
+_CALL_TIMEOUT_S = 10.0  # one try; a call that times out is resumed by calling it again
+_WAIT_FOR_ROOM_S = 60.0
+
+
+class Output(Protocol):
+    """Writes records and commits input offsets. Used from one thread at a time.
+
+    `write` and `commit` may block while the broker is slow, and raise `RetryableError` after which nothing but `abort`
+    may follow; the caller then starts again from the committed offsets. Any other error is fatal: the process must end.
+    """
+
+    def write(self, topic: str, records: list[Record]) -> None:
+        """Queue records, each a dict with `key` and `value`."""
+
+    def write_one(self, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+        """Queue one record with headers and no key."""
+
+    def commit(self, offsets: Offsets, consumer: Consumer) -> None:
+        """Make everything written since the last commit visible, together with the offsets to go on from."""
+
+    def abort(self) -> None:
+        """Drop what was written since the last commit, as far as the guarantee allows."""
+
+    def close(self) -> None:
+        """Drop what is not committed and let go of the broker."""
+
+
+class _ProducerOutput:
+    def __init__(self, properties: Mapping[str, str]) -> None:
+        self._producer = Producer({**_BASE_PROPERTIES, **properties})
+        self._failure: KafkaError | None = None
+
+    def write(self, topic: str, records: list[Record]) -> None:
+        self._make_room(len(records))
+        # Room was made, so none is refused; if one were, those behind it might pass it and break the order of a key.
+        if self._producer.produce_batch(topic, records, on_delivery=self._on_delivery) != len(records):
+            raise RetryableError(f"{topic}: expected room for {len(records)} records in the producer's queue")
+        self._producer.poll(0)
+
+    def write_one(self, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
+        self._make_room(1)
+        try:
+            self._producer.produce(topic, value, headers=list(headers), on_delivery=self._on_delivery)
+        except BufferError:
+            raise RetryableError(f"{topic}: expected room for a record in the producer's queue") from None
+
+    def _make_room(self, count: int) -> None:
+        deadline = time.monotonic() + _WAIT_FOR_ROOM_S
+        while len(self._producer) + count > _QUEUE_RECORDS:
+            self._producer.poll(0.01)
+            if time.monotonic() > deadline:
+                raise RetryableError("expected the broker to take records within 60 s, it did not")
+
+    def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            self._failure = error
+
+
+class TransactionalOutput(_ProducerOutput):
+    """Exactly once: outputs and offsets commit together or not at all.
+
+    `transactional_id` must be stable for a worker slot: a restarted worker then ends its dead predecessor's transaction
+    at once instead of after transaction.timeout.ms.
+    """
+
+    def __init__(self, properties: Mapping[str, str], transactional_id: str) -> None:
+        super().__init__({**_TRANSACTION_PROPERTIES, **properties, "transactional.id": transactional_id})
+        _resume(lambda: self._producer.init_transactions(_CALL_TIMEOUT_S))
+        self._producer.begin_transaction()
+
+    def commit(self, offsets: Offsets, consumer: Consumer) -> None:
+        positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        _resume(
+            lambda: self._producer.send_offsets_to_transaction(
+                positions, consumer.consumer_group_metadata(), _CALL_TIMEOUT_S
+            )
+        )
+        _resume(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
+        self._producer.begin_transaction()
+
+    def abort(self) -> None:
+        _resume(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S))
+        self._failure = None
+        self._producer.begin_transaction()
+
+    def close(self) -> None:
+        _resume(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S), tries=1)
+
+
+class AtLeastOnceOutput(_ProducerOutput):
+    """At least once: flush, then commit the offsets. Lower latency, duplicates after a crash or rebalance."""
+
+    def commit(self, offsets: Offsets, consumer: Consumer) -> None:
+        while self._producer.flush(_CALL_TIMEOUT_S):
+            pass  # librdkafka itself gives a record up after delivery.timeout.ms, which sets _failure
+        if self._failure is not None:
+            raise RetryableError(f"expected every record to be delivered: {self._failure.str()}")
+        positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        _resume(lambda: consumer.commit(offsets=positions, asynchronous=False))
+
+    def abort(self) -> None:
+        self._producer.flush(_CALL_TIMEOUT_S)
+        self._failure = None
+
+    def close(self) -> None:
+        self._producer.flush(_CALL_TIMEOUT_S)
+
+
+def _resume(call: Callable[[], T], tries: int = 0) -> T | None:
+    """Make a broker call, again while librdkafka says that it may be resumed; `tries` 0 means without end.
+
+    A broker that is away is waited for: the work is kept, and nothing else could be done meanwhile.
+    """
+    number = 0
+    while True:
+        number += 1
+        try:
+            return call()
+        except KafkaException as exception:
+            error: KafkaError = exception.args[0]
+            if error.fatal() or number == tries:
+                raise
+            if error.txn_requires_abort():
+                raise RetryableError(f"transaction: {error.str()}") from None
+            if not error.retriable() and error.code() not in _REBALANCING:
+                raise
+            if error.code() in _REBALANCING:
+                raise RetryableError(f"offsets: {error.str()}") from None
+            time.sleep(0.1)
+
+
+# An at-least-once commit that meets a rebalance: the partitions may be another's now.
+_REBALANCING = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError._NO_OFFSET,  # noqa: SLF001 - librdkafka's own codes carry an underscore
+}

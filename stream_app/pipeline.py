@@ -1,0 +1,81 @@
+"""The pipeline: a batch in, the records to write out. No Kafka, disk or clock in here; batch and one-by-one agree."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from contracts.events import Decision, Event, Outcome
+from contracts.topics import PREDICTIONS
+from stream_app.batch import Batch
+from stream_app.decode import Decoded, Decoder
+from stream_app.quarantine import Quarantined, Sealer, frame
+from stream_app.score import ScoreStage
+
+
+@dataclass(slots=True)
+class Result:
+    """What a batch came to.
+
+    `outputs` maps a topic (without prefix) to its records in order, as `produce_batch` takes them. `counts` are for
+    metrics: decisions or accepted outcomes. `newest_ms` is the latest observation time, None if nothing was accepted.
+    """
+
+    outputs: dict[str, list[dict[str, bytes | None]]] = field(default_factory=dict)
+    quarantined: list[Quarantined] = field(default_factory=list)
+    decisions: dict[Decision, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    newest_ms: int | None = None
+
+
+class Pipeline(Protocol):
+    """Processes the batches of one topic.
+
+    Must not block, keep the batch, or raise for what a record holds (that is quarantine's); whatever it raises is a
+    defect and ends the worker, which loses nothing.
+    """
+
+    def __call__(self, batch: Batch, now_ms: int) -> Result: ...
+
+
+class EventPipeline:
+    """patient-events: decode, authenticate, score."""
+
+    def __init__(self, decoder: Decoder[Event], score: ScoreStage, sealer: Sealer) -> None:
+        self._decoder, self._score, self._sealer = decoder, score, sealer
+
+    def __call__(self, batch: Batch, now_ms: int) -> Result:
+        decoded = self._decoder(batch, now_ms)
+        result = Result()
+        if decoded.records:
+            predictions, result.decisions = self._score(decoded, now_ms)
+            result.outputs[PREDICTIONS.name] = [
+                {"key": batch.keys[row], "value": value} for row, value in zip(decoded.rows, predictions, strict=True)
+            ]
+            result.newest_ms = max((event.observed_at for event in decoded.records), default=None)
+        _quarantine(batch, decoded, self._sealer, result)
+        return result
+
+
+class OutcomePipeline:
+    """patient-outcomes: decode and authenticate. What is good is counted; nothing is written of it yet."""
+
+    def __init__(self, decoder: Decoder[Outcome], sealer: Sealer) -> None:
+        self._decoder, self._sealer = decoder, sealer
+
+    def __call__(self, batch: Batch, now_ms: int) -> Result:
+        result = Result()
+        _quarantine(batch, self._decoder(batch, now_ms), self._sealer, result)
+        return result
+
+
+def _quarantine(batch: Batch, decoded: Decoded[Event] | Decoded[Outcome], sealer: Sealer, result: Result) -> None:
+    rejected = decoded.rejected
+    if not rejected:
+        return
+    result.quarantined = sealer.seal(
+        rejected,
+        f"{batch.topic}/{batch.partition}",
+        {row: batch.offsets[row] for row in rejected},
+        {row: frame(batch.keys[row], batch.values[row]) for row in rejected},
+    )
+    for error in rejected.values():
+        result.reasons[error.reason.value] = result.reasons.get(error.reason.value, 0) + 1

@@ -1,0 +1,186 @@
+"""The thread that owns the Kafka consumer: it polls without a pause, answers rebalances and hands batches over."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from stream_app.batch import UNKNOWN_START, Batch
+from stream_app.inbox import Inbox
+from stream_app.processor import Processor
+
+log = logging.getLogger("cardiosentry")
+
+MAX_BATCH_RECORDS = 2000
+_POLL_S = 0.1
+_FULL_S = 1.0  # the pipeline at full rate makes room in a tenth of this; longer means that it waits for the broker
+
+_BASE_PROPERTIES = {
+    "enable.auto.commit": "false",
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_committed",
+    # Equal partitions of patient-events and patient-outcomes go to the same worker; with `range` they do, with
+    # cooperative-sticky they do not.
+    "partition.assignment.strategy": "range",
+    # A dead worker's partitions move after this long.
+    "session.timeout.ms": "6000",
+    "heartbeat.interval.ms": "500",
+    "queued.max.messages.kbytes": "32768",
+}
+
+Partitions = set[tuple[str, int]]
+
+
+class Poller(threading.Thread):
+    """Polls until `stop`. `on_assigned` and `on_revoked` are called in this thread, after the consumer is told.
+
+    The poller never stops polling, even when nobody takes its batches: a member that is silent holds up the whole
+    group's rebalance. It pauses its partitions instead.
+    """
+
+    def __init__(
+        self,
+        properties: Mapping[str, str],
+        topics: Sequence[str],
+        processor: Processor,
+        inbox: Inbox,
+        on_assigned: Callable[[Partitions], None],
+        on_revoked: Callable[[Partitions], None],
+        on_error: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__(name="poller", daemon=True)
+        self.consumer = Consumer({**_BASE_PROPERTIES, **properties})
+        self._topics = list(topics)
+        self._processor = processor
+        self._inbox = inbox
+        self._on_assigned, self._on_revoked, self._on_error = on_assigned, on_revoked, on_error
+        self._stop_wanted = threading.Event()
+        self._epoch = 0
+        self._positions: dict[tuple[str, int], int] = {}
+        self.assigned: Partitions = set()
+
+    def stop(self) -> None:
+        """Finish: commit what was processed, leave the group. Blocks until done."""
+        self._stop_wanted.set()
+        self.join()
+
+    def run(self) -> None:
+        try:
+            self.consumer.subscribe(self._topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+            while not self._stop_wanted.is_set():
+                if self._processor.rewind_wanted.is_set():
+                    self._rewind()
+                if self._inbox.wait_for_room(_FULL_S):
+                    self._fetch()
+                else:
+                    self._stay_alive()
+            self.consumer.close()  # revokes, and so commits
+        except BaseException as error:  # noqa: BLE001 - whatever ends this thread must end the process
+            self._on_error(error)
+
+    def _fetch(self) -> None:
+        epoch = self._epoch
+        # Wait for the first record alone: consume(n, timeout) would wait for n of them and add its timeout as latency.
+        first = self.consumer.poll(_POLL_S)
+        if first is not None:
+            self._hand_over(epoch, [first, *self.consumer.consume(MAX_BATCH_RECORDS - 1, 0)])
+
+    def _stay_alive(self) -> None:
+        """Poll without taking records until there is room or a rebalance asks for us."""
+        epoch = self._epoch
+        self.consumer.pause(self.consumer.assignment())
+        kept: list[Message] = []  # fetched before the pause took hold
+        while not (self._inbox.wait_for_room(_POLL_S) or self._stop_wanted.is_set()):
+            message = self.consumer.poll(0)
+            if message is not None:
+                kept.append(message)
+            if self._epoch != epoch or self._processor.rewind_wanted.is_set():
+                break
+        self._hand_over(epoch, kept)
+        self.consumer.resume(self.consumer.assignment())
+
+    def _hand_over(self, epoch: int, messages: list[Message]) -> None:
+        """Hand over what was fetched since `epoch`; across a rebalance it cannot be told whose it is: fetch it again."""
+        if messages and epoch != self._epoch:
+            self._rewind()
+            return
+        for (topic, partition), run in groupby(messages, key=_partition):
+            batch = self._batch(topic, partition, epoch, list(run))
+            if batch is not None:
+                self._processor.fetched(epoch)
+                self._inbox.put(batch)
+
+    def _batch(self, topic: str, partition: int, epoch: int, messages: list[Message]) -> Batch | None:
+        good = [message for message in messages if message.error() is None]
+        if len(good) < len(messages):
+            for message in messages:
+                self._report(message)
+        if not good or (topic, partition) not in self.assigned:
+            return None
+        offsets: list[int] = list(map(Message.offset, good))  # type: ignore[arg-type]  # consumed messages have one
+        start = self._positions.get((topic, partition), UNKNOWN_START)
+        end = self._positions[topic, partition] = offsets[-1] + 1
+        return Batch(
+            topic=topic,
+            partition=partition,
+            epoch=epoch,
+            start=start,
+            end=end,
+            offsets=offsets,
+            keys=list(map(Message.key, good)),
+            values=list(map(Message.value, good)),
+            headers=list(map(Message.headers, good)),  # type: ignore[arg-type]  # consumed headers are lists of bytes
+        )
+
+    def _report(self, message: Message) -> None:
+        error = message.error()
+        if error is None:
+            return
+        if error.fatal():
+            raise KafkaException(error)
+        log.warning("consumer error=%s", error.str())
+
+    def lag(self) -> int:
+        """Return how many records lie between the positions and the last known ends of the partitions (cached)."""
+        total = 0
+        for (topic, partition), position in list(self._positions.items()):
+            _, end = self.consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+            total += max(0, end - position)
+        return total
+
+    # Called by librdkafka inside poll, consume and close
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.assign(partitions)
+        self.assigned = {(partition.topic, partition.partition) for partition in partitions}
+        self._positions.clear()
+        self._epoch = self._processor.partitions_assigned(len(partitions))
+        self._on_assigned(self.assigned)
+
+    def _revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        self._processor.partitions_revoked(consumer)
+        self._unassign(consumer)
+
+    def _lose(self, consumer: Consumer, _: list[TopicPartition]) -> None:
+        self._processor.partitions_lost()
+        self._unassign(consumer)
+
+    def _unassign(self, consumer: Consumer) -> None:
+        consumer.unassign()
+        revoked, self.assigned = self.assigned, set()
+        self._on_revoked(revoked)
+
+    def _rewind(self) -> None:
+        """Fetch again from the committed offsets: a fresh assignment of the same partitions does that."""
+        self._processor.rewind_wanted.clear()
+        self._positions.clear()
+        self._epoch = self._processor.epoch
+        self.consumer.assign([TopicPartition(topic, partition) for topic, partition in self.assigned])
+
+
+def _partition(message: Message) -> tuple[str, int]:
+    topic, partition = message.topic(), message.partition()
+    assert topic is not None and partition is not None  # noqa: S101, PT018 - consumed messages have both
+    return topic, partition

@@ -1,0 +1,183 @@
+"""The heart of a worker: process batches in their order, commit outputs with offsets, start again after a failure.
+
+Two threads meet here, the pipeline's (`process`, `commit_if_due`) and the poller's (`partitions_*`); one lock orders
+them. An epoch numbers the stretches between rebalances and rewinds: a batch of an earlier epoch is dropped, because its
+records will be fetched again by whoever holds the partition now.
+
+The rules that keep every event, once:
+
+1. A batch is processed only if it starts where the last one of its partition ended. A gap means that a batch was lost
+   on the way; then everything since the last commit is aborted and fetched again.
+2. Before a partition is given back, what was processed is committed (or aborted); if it was lost, it is aborted.
+3. A failed commit is aborted, and everything since the last commit is fetched again.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from confluent_kafka import Consumer
+
+from contracts.errors import RetryableError
+from contracts.topics import QUARANTINE
+from stream_app.batch import UNKNOWN_START, Batch
+from stream_app.output import Output
+from stream_app.pipeline import Pipeline, Result
+from stream_app.telemetry import Telemetry
+
+_STALLED_S = 5.0
+"""Fetched but never processed for so long while nothing else is: the batch was lost on the way."""
+
+
+class Processor:
+    """Runs pipelines over batches and owns the transaction.
+
+    `pipelines` maps a topic's full name to its pipeline; `prefix` goes before the name of every output topic.
+    """
+
+    def __init__(
+        self,
+        pipelines: Mapping[str, Pipeline],
+        output: Output,
+        telemetry: Telemetry,
+        *,
+        prefix: str,
+        commit_interval_s: float,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self.pipelines = pipelines
+        self._output = output
+        self._telemetry = telemetry
+        self._prefix = prefix
+        self._commit_interval_s = commit_interval_s
+        self._clock_ms = clock_ms
+        self._lock = threading.Lock()
+        self.epoch = 0
+        self._fetched = (0, 0)  # epoch, and how many of its batches were handed over; written by the poller alone
+        self._processed = 0  # batches of this epoch
+        self._ends: dict[tuple[str, int], int] = {}
+        self._uncommitted: dict[tuple[str, int], int] = {}
+        self._committed_at = self._progress_at = time.monotonic()
+        self.busy_since: float | None = None  # when the call under way began; for the liveness check
+        self.rewind_wanted = threading.Event()  # the poller answers it: it alone may move the consumer
+
+    # The pipeline's thread
+
+    def process(self, batch: Batch, consumer: Consumer) -> None:
+        """Process one batch and commit if it is time. Raises only what must end the worker."""
+        with self._lock:
+            if batch.epoch != self.epoch:
+                return
+            self.busy_since = time.monotonic()
+            try:
+                self._process(batch)
+                self._commit_if_due(consumer)
+            except RetryableError as error:
+                self._rewind(error)
+            finally:
+                self.busy_since = None
+
+    def commit_if_due(self, consumer: Consumer) -> None:
+        """Commit what has waited long enough; find batches that were lost on the way. Called by a timer."""
+        with self._lock:
+            self.busy_since = time.monotonic()
+            try:
+                self._commit_if_due(consumer)
+                if self._waiting() and time.monotonic() - self._progress_at > _STALLED_S:
+                    raise RetryableError(f"expected {self._waiting()} more batches, none came")
+            except RetryableError as error:
+                self._rewind(error)
+            finally:
+                self.busy_since = None
+
+    def _process(self, batch: Batch) -> None:
+        partition = (batch.topic, batch.partition)
+        expected = self._ends.get(partition, UNKNOWN_START)
+        if batch.start != expected:
+            raise RetryableError(
+                f"{batch.topic}/{batch.partition}: expected the batch at {expected}, got {batch.start}"
+            )
+        result = self.pipelines[batch.topic](batch, self._clock_ms())
+        self._write(result)
+        self._ends[partition] = self._uncommitted[partition] = batch.end
+        self._processed += 1
+        self._progress_at = time.monotonic()
+        self._telemetry.processed(batch, result, self._clock_ms())
+
+    def _write(self, result: Result) -> None:
+        for topic, records in result.outputs.items():
+            self._output.write(self._prefix + topic, records)
+        for quarantined in result.quarantined:
+            self._output.write_one(self._prefix + QUARANTINE.name, quarantined.value, quarantined.headers)
+
+    def _commit_if_due(self, consumer: Consumer) -> None:
+        if not self._uncommitted:
+            return
+        if not self._waiting() or time.monotonic() - self._committed_at >= self._commit_interval_s:
+            self._commit(consumer)
+
+    def _commit(self, consumer: Consumer) -> None:
+        started = time.monotonic()
+        self._output.commit(self._uncommitted, consumer)
+        self._uncommitted.clear()
+        self._committed_at = self._progress_at = time.monotonic()
+        self._telemetry.committed(self._committed_at - started)
+
+    def _rewind(self, error: RetryableError) -> None:
+        """Abort and ask the poller to fetch again from the last commit."""
+        self._telemetry.rewound(str(error))
+        self._output.abort()
+        self._next_epoch()
+        self.rewind_wanted.set()
+
+    def _next_epoch(self) -> None:
+        self.epoch += 1
+        self._processed = 0
+        self._ends.clear()
+        self._uncommitted.clear()
+        self._progress_at = time.monotonic()
+
+    def _waiting(self) -> int:
+        """Return how many batches of this epoch are on their way."""
+        epoch, fetched = self._fetched
+        return fetched - self._processed if epoch == self.epoch else 0
+
+    # The poller's thread
+
+    def fetched(self, epoch: int) -> None:
+        """Note that one more batch of `epoch` is on its way."""
+        last, count = self._fetched
+        self._fetched = (epoch, count + 1 if last == epoch else 1)
+
+    def partitions_assigned(self, count: int) -> int:
+        """Begin an epoch with a new assignment; return its number."""
+        with self._lock:
+            self._next_epoch()
+            self.rewind_wanted.clear()  # a fresh assignment starts from the last commit anyway
+            self._telemetry.assigned(count)
+            return self.epoch
+
+    def partitions_revoked(self, consumer: Consumer) -> None:
+        """Commit what was processed; nothing of the old assignment is processed after this returns."""
+        with self._lock:
+            try:
+                if self._uncommitted:
+                    self._commit(consumer)
+            except RetryableError as error:
+                self._telemetry.rewound(str(error))
+                self._output.abort()
+            self._next_epoch()
+            self._telemetry.assigned(0)
+
+    def partitions_lost(self) -> None:
+        """Abort: the partitions are somebody else's already."""
+        with self._lock:
+            self._telemetry.rewound("partitions lost")
+            self._output.abort()
+            self._next_epoch()
+            self._telemetry.assigned(0)
+
+    def close(self) -> None:
+        """Let go of the output; call it after the poller stopped."""
+        with self._lock:
+            self._output.close()

@@ -1,0 +1,91 @@
+"""Score: checked events in, encoded predictions out, a whole batch at a time."""
+
+from itertools import chain
+
+import msgspec
+import numpy as np
+
+from contracts.codec import encode
+from contracts.errors import InvalidRecord
+from contracts.events import Decision, Event, ModelRef, Prediction
+from contracts.features import FeatureTable, RangeCheck
+from contracts.reasons import Reason
+from models.scorer import Scorer
+from stream_app.decode import Decoded
+
+ROLE = "champion"
+
+
+class ScoreStage:
+    """Turns decoded events into the JSON of their predictions under one verified model."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        manifest = scorer.bundle.manifest
+        self._score = scorer.score
+        self._table: FeatureTable = manifest.feature_table
+        self._out_of_range = RangeCheck(self._table)
+        self._threshold = manifest.threshold
+        self._model = msgspec.Raw(encode(ModelRef(manifest.name, manifest.version, scorer.bundle.digest)))
+
+    def __call__(self, decoded: Decoded[Event], now_ms: int) -> tuple[list[bytes], dict[Decision, int]]:
+        """Return one prediction for each of `decoded.records`, in order, and how many there are of each decision.
+
+        Events with a feature outside its hard range are moved to `decoded.rejected` first.
+        """
+        values = self._matrix(decoded.records)
+        bad = self._out_of_range(values)
+        if bad:
+            decoded.reject(
+                {
+                    position: InvalidRecord(
+                        Reason.OUT_OF_RANGE, f"expected a value in its hard range or code list - at `$.features.{name}`"
+                    )
+                    for position, name in bad.items()
+                }
+            )
+            values = np.delete(values, list(bad), axis=0)
+        if not decoded.records:
+            return [], {}
+        missing = np.isnan(values).sum(axis=1)
+        probabilities = self._score(values.astype(np.float32))
+        if not np.isfinite(probabilities).all():
+            raise ArithmeticError("expected finite probabilities of the model, got NaN or infinity")
+        judged = missing <= self._table.max_missing
+        decisions = np.where(judged, np.where(probabilities >= self._threshold, "positive", "negative"), _INSUFFICIENT)
+        names, counts = np.unique(decisions, return_counts=True)
+        model, threshold = self._model, self._threshold
+        predictions = [
+            encode(
+                Prediction(
+                    event.event_id,
+                    event.patient_id,
+                    model,
+                    ROLE,
+                    None if decision == _INSUFFICIENT else probability,
+                    decision,
+                    threshold,
+                    authenticated,
+                    absent,
+                    event.observed_at,
+                    now_ms,
+                )
+            )
+            for event, authenticated, probability, decision, absent in zip(
+                decoded.records,
+                decoded.authenticated,
+                probabilities.tolist(),
+                decisions.tolist(),
+                missing.tolist(),
+                strict=True,
+            )
+        ]
+        return predictions, dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+    def _matrix(self, events: list[Event]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        width = len(self._table.features)
+        rows = map(msgspec.structs.astuple, [event.features for event in events])  # type: ignore[attr-defined]  # typed by the table
+        flat = np.fromiter(chain.from_iterable(rows), np.float64, width * len(events))  # None becomes NaN
+        return flat.reshape(len(events), width)
+
+
+_INSUFFICIENT: Decision = "insufficient_data"

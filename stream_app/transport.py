@@ -1,0 +1,163 @@
+"""The Faust transport: one Faust message is one batch, so that Faust's cost is per batch, not per record.
+
+Faust's own confluent driver cannot be used (it never polls before the first assignment, and drops every message for
+want of a generation id). This one keeps Kafka in `Poller` and tells Faust what it needs: batches and rebalances.
+Offsets are the output's business, so nothing of Faust's acknowledging and committing takes part.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import confluent_kafka
+from faust.transport import base
+from faust.transport.consumer import Consumer as FaustConsumer
+from faust.transport.producer import Producer as FaustProducer
+from faust.types import TP, ConsumerMessage
+
+from stream_app.inbox import Inbox
+from stream_app.poller import Partitions, Poller
+
+if TYPE_CHECKING:
+    from stream_app.app import CardioSentryApp
+
+
+class Consumer(FaustConsumer):
+    """Hands the poller's batches to Faust's streams and the poller's rebalances to the app."""
+
+    app: "CardioSentryApp"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._inbox = Inbox()
+        self._poller: Poller | None = None
+        self._rebalances = asyncio.Lock()  # Faust must see them in order: a late revoke would stop the flow for good
+
+    @property
+    def kafka(self) -> confluent_kafka.Consumer:
+        """The consumer below, for commits."""
+        assert self._poller is not None  # noqa: S101 - batches come after subscribe
+        return self._poller.consumer
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        if self._poller is None:
+            self._poller = Poller(
+                self.app.consumer_properties,
+                sorted(topics),
+                self.app.processor,
+                self._inbox,
+                self._assigned,
+                self._revoked,
+                self.app.die,
+            )
+            self._poller.start()
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # mode takes any event
+        batch = await self._inbox.get(timeout)
+        if batch is None or self.should_stop:
+            return
+        partition = TP(batch.topic, batch.partition)
+        self._read_offset[partition] = None  # Faust would drop what is fetched again after a rewind
+        yield (
+            partition,
+            ConsumerMessage(
+                batch.topic,
+                batch.partition,
+                batch.offsets[-1],
+                0.0,
+                0,
+                None,
+                None,
+                cast("bytes", batch),  # a raw value: Faust hands on what it gets
+                None,
+                0,
+                0,
+                partition,
+                generation_id=self.app.consumer_generation_id,
+            ),
+        )
+
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        if self._poller is not None:
+            await asyncio.to_thread(self._poller.stop)
+            self._poller = None
+
+    def assignment(self) -> set[TP]:
+        return {TP(*partition) for partition in self._poller.assigned} if self._poller else set()
+
+    def lag(self) -> int:
+        """Return how many records lie between the position and the last known end of each partition (cached)."""
+        return self._poller.lag() if self._poller else 0
+
+    # The poller's thread calls these two
+
+    def _assigned(self, partitions: Partitions) -> None:
+        self.app.consumer_generation_id += 1
+        generation = self.app.consumer_generation_id
+        assigned = {TP(*partition) for partition in partitions}
+        self._notify(lambda: self.on_partitions_assigned(assigned, generation))
+
+    def _revoked(self, partitions: Partitions) -> None:
+        self.app.consumer_generation_id += 1
+        revoked = {TP(*partition) for partition in partitions}
+        self._notify(lambda: self.on_partitions_revoked(revoked))
+
+    def _notify(self, callback: Callable[[], Awaitable[None]]) -> None:
+        async def in_order() -> None:
+            async with self._rebalances:
+                await callback()
+
+        if not self.should_stop:
+            asyncio.run_coroutine_threadsafe(in_order(), self.loop)
+
+    # What Faust would do with offsets, and does not here
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        return {}
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        raise _not_ours("offsets are committed with the outputs")
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        raise _not_ours("the poller alone moves the consumer")
+
+    def _new_topicpartition(self, topic: str, partition: int) -> TP:
+        return TP(topic, partition)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
+        raise _not_ours("getmany hands over batches")
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        raise _not_ours("getmany hands over batches")
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's livelock check looks at its own commits; `Processor` has a check of its own."""
+
+
+class Producer(FaustProducer):
+    """Faust's side of sending, which this app does not use: a record sent here would be outside of the transaction."""
+
+    async def send(self, *args: Any, **kwargs: Any) -> Any:
+        raise _not_ours("records go out through the transactional output")
+
+    async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
+        raise _not_ours("records go out through the transactional output")
+
+    async def flush(self) -> None:
+        """Nothing waits here."""
+
+
+class Transport(base.Transport):
+    """Kafka by confluent-kafka, a batch at a time."""
+
+    Consumer: ClassVar[Any] = Consumer
+    Producer: ClassVar[Any] = Producer
+    default_port = 9092
+    driver_version = f"confluent_kafka={confluent_kafka.__version__}"
+
+
+def _not_ours(why: str) -> NotImplementedError:
+    return NotImplementedError(f"not used in this app: {why}")

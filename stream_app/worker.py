@@ -1,0 +1,59 @@
+"""One worker process. `python -m stream_app.worker SLOT` reads its settings as one line of JSON from standard input.
+
+The supervisor starts it so and keeps the pipe open: its end means that the supervisor is gone, and the worker stops.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+import msgspec
+
+from contracts.errors import UserError
+from contracts.settings import Settings
+
+EXIT_USER_ERROR = 78  # sysexits.h EX_CONFIG: starting again would not help
+
+
+def run_worker(settings: Settings, slot: int) -> None:
+    """Run a worker until it is told to stop (SIGTERM, SIGINT). Raises `UserError` before it starts, never after."""
+    from stream_app.app import create_app
+
+    app = create_app(settings, slot)
+    # mode would redirect standard output into its log and set up its own; ours is one line an event
+    app.Worker(
+        override_logging=False, redirect_stdouts=False, quiet=True, workdir=os.getcwd()
+    ).execute_from_commandline()
+
+
+def main() -> None:
+    """Entry point of a supervised worker."""
+    slot = int(sys.argv[1])
+    set_up_logging(f"slot={slot}")
+    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
+    threading.Thread(target=_stop_with_supervisor, daemon=True).start()
+    try:
+        run_worker(settings, slot)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+
+
+def set_up_logging(name: str = "supervisor") -> None:
+    """Log to standard error: time, level, who, event and key=value."""
+    logging.basicConfig(
+        level=logging.INFO, format=f"%(asctime)s %(levelname)s {name} %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
+    )
+    for noisy in ("faust", "mode", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _stop_with_supervisor() -> None:
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
