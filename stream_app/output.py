@@ -19,7 +19,7 @@ Offsets = Mapping[tuple[str, int], int]
 Record = dict[str, bytes | None]
 
 _QUEUE_RECORDS = 100_000
-_BASE_PROPERTIES = {
+_BASE_PROPERTIES: dict[str, str | bool] = {
     "enable.idempotence": "true",
     "acks": "all",
     "compression.type": "lz4",
@@ -27,7 +27,7 @@ _BASE_PROPERTIES = {
     # The local queue bounds memory; `write` waits for room before it adds a batch.
     "queue.buffering.max.messages": str(_QUEUE_RECORDS),
     "queue.buffering.max.kbytes": "65536",
-    "delivery.report.only.error": "true",
+    "delivery.report.only.error": True,  # confluent-kafka's own, and so a bool
 }
 _TRANSACTION_PROPERTIES = {
     # A dead worker's open transaction holds read_committed readers back for this long.

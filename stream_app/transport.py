@@ -118,33 +118,30 @@ class Consumer(FaustConsumer):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         return {}
 
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        raise _not_ours("offsets are committed with the outputs")
-
-    async def _seek(self, partition: TP, offset: int) -> None:
-        raise _not_ours("the poller alone moves the consumer")
-
     def _new_topicpartition(self, topic: str, partition: int) -> TP:
         return TP(topic, partition)
 
-    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:
-        raise _not_ours("getmany hands over batches")
-
-    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
-        raise _not_ours("getmany hands over batches")
+    def topic_partitions(self, topic: str) -> int | None:
+        return None
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock check looks at its own commits; `Processor` has a check of its own."""
 
 
+    def _unused(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError("offsets and positions are the processor's and the poller's, not Faust's")
+
+    _commit = _seek = _getmany = _to_message = create_topic = position = key_partition = _unused
+    earliest_offsets = highwater = highwaters = seek_wait = _unused
+
+
 class Producer(FaustProducer):
     """Faust's side of sending, which this app does not use: a record sent here would be outside of the transaction."""
 
-    async def send(self, *args: Any, **kwargs: Any) -> Any:
-        raise _not_ours("records go out through the transactional output")
+    def _unused(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError("records go out through the transactional output, not through Faust's producer")
 
-    async def send_and_wait(self, *args: Any, **kwargs: Any) -> Any:
-        raise _not_ours("records go out through the transactional output")
+    send = send_and_wait = create_topic = key_partition = _unused
 
     async def flush(self) -> None:
         """Nothing waits here."""
@@ -157,7 +154,3 @@ class Transport(base.Transport):
     Producer: ClassVar[Any] = Producer
     default_port = 9092
     driver_version = f"confluent_kafka={confluent_kafka.__version__}"
-
-
-def _not_ours(why: str) -> NotImplementedError:
-    return NotImplementedError(f"not used in this app: {why}")

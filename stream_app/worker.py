@@ -32,7 +32,7 @@ def main() -> None:
     """Entry point of a supervised worker."""
     slot = int(sys.argv[1])
     set_up_logging(f"slot={slot}")
-    settings = msgspec.json.decode(sys.stdin.buffer.readline(), type=Settings)
+    settings = msgspec.json.decode(_read_line(), type=Settings)
     threading.Thread(target=_stop_with_supervisor, daemon=True).start()
     try:
         run_worker(settings, slot)
@@ -43,15 +43,23 @@ def main() -> None:
 
 def set_up_logging(name: str = "supervisor") -> None:
     """Log to standard error: time, level, who, event and key=value."""
-    logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s %(levelname)s {name} %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
-    )
-    for noisy in ("faust", "mode", "aiohttp.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(format=f"%(asctime)s %(levelname)s {name} %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z")
+    logging.getLogger("cardiosentry").setLevel(logging.INFO)
+
+
+# Standard input is read below Python's buffer: a thread that waits in it would hold its lock when the process ends.
+
+
+def _read_line() -> bytes:
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(0, 1)):
+        line += byte
+    return line
 
 
 def _stop_with_supervisor() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -1,0 +1,49 @@
+"""`cardiosentry tail`."""
+
+import signal
+import threading
+
+import click
+
+from cli.options import setting_options
+from contracts.settings import Settings
+
+
+@click.command
+@click.argument("topic")
+@click.option("--beginning", is_flag=True, help="From the topic's beginning instead of its end.")
+@click.option("-n", "--count", type=click.IntRange(1), help="Stop after so many records.")
+@setting_options("bootstrap", "topic_prefix")
+def command(settings: Settings, topic: str, beginning: bool, count: int | None) -> None:
+    """Print the records of TOPIC as they come, one JSON line each, committed ones alone, until Ctrl-C.
+
+    Of quarantined records it prints reason, origin and digest; `cardiosentry quarantine show` opens them.
+
+    \b
+    Example:
+      cardiosentry tail predictions --bootstrap localhost:9092 --beginning -n 5
+    """
+    from cli.kafka import client_properties
+    from contracts.codec import encode
+    from contracts.topics import QUARANTINE
+    from monitoring.reader import TopicReader
+
+    done = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: done.set())
+    printed = 0
+    with TopicReader(client_properties(settings), [settings.topic_prefix + topic], beginning=beginning) as reader:
+        try:
+            while not done.is_set() and printed != count:
+                for message in reader.read(0.2, 500 if count is None else min(500, count - printed)):
+                    if topic == QUARANTINE.name:
+                        headers = message.headers() or []
+                        line = encode({name: value.decode() for name, value in headers if name in SHOWN})
+                    else:
+                        line = message.value() or b"null"
+                    click.echo(line)
+                    printed += 1
+        except KeyboardInterrupt:
+            pass
+
+
+SHOWN = ("cs-reason", "cs-detail", "cs-origin", "cs-digest", "cs-size")
