@@ -1,0 +1,69 @@
+"""Signing of bundles in the OpenSSF Model Signing format (OMS v1.0), with an elliptic-curve key on P-256.
+
+The signature can be checked without our code: `model_signing verify key BUNDLE --signature BUNDLE/model.sig
+--public_key model-signing.pub`.
+"""
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from contracts.errors import UserError
+from models.bundle import SIGNATURE_FILE
+
+PRIVATE_KEY_FILE = "model-signing.key"
+PUBLIC_KEY_FILE = "model-signing.pub"
+
+
+def generate_signing_key(directory: Path) -> tuple[Path, Path]:
+    """Write a new key pair into `directory` and return the paths (private, mode 0600; public).
+
+    Raises `UserError`, having written nothing, if either file is there: a key that is lost cannot be had again.
+    """
+    private, public = directory / PRIVATE_KEY_FILE, directory / PUBLIC_KEY_FILE
+    for path in (private, public):
+        if os.path.lexists(path):
+            raise UserError(f"{path}: expected no such file, got one that is there; move it away to make a new key")
+    key = ec.generate_private_key(ec.SECP256R1())
+    private_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public_pem = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _create(private, private_pem, mode=0o600)
+        _create(public, public_pem, mode=0o644)
+    except OSError as error:
+        raise UserError(f"{directory}: expected a directory that can be written, got: {error.strerror}") from None
+    return private, public
+
+
+def sign_bundle(directory: Path, private_key: Path) -> None:
+    """Sign every file of `directory` but the signature, with the PEM key at `private_key`, into model.sig.
+
+    Raises `UserError` for a key that cannot be used.
+    """
+    # Imported here: half a second that `keys generate` does not need.
+    from model_signing import hashing, signing
+
+    try:
+        config = signing.Config()  # type: ignore[no-untyped-call]  # the library types its results only
+        signer = config.use_elliptic_key_signer(private_key=private_key)
+    except OSError as error:
+        raise UserError(f"{private_key}: expected the private signing key, got: {error.strerror}") from None
+    except (ValueError, TypeError, AttributeError):  # not PEM or another curve; a password; not an elliptic-curve key
+        raise UserError(f"{private_key}: expected an elliptic-curve private key in PEM without a password") from None
+    signature = directory / SIGNATURE_FILE
+    # Git's files are not left out as the library does by default: what lies in a bundle is signed.
+    hashed = hashing.Config()  # type: ignore[no-untyped-call]
+    hashed.set_ignored_paths(paths=[signature], ignore_git_paths=False)
+    signer.set_hashing_config(hashed).sign(directory, signature)
+
+
+def _create(path: Path, content: bytes, *, mode: int) -> None:
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+        file.write(content)
