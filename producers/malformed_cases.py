@@ -29,7 +29,7 @@ Spoil = Callable[[random.Random, SourceRecord], Malformed]
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to be malformed. `needs_key`: starts from a signed event. `mac_required`: an error only where MACs are."""
+    """One way to be malformed. `needs_key`: of a signed event. `mac_required`: wrong only where a MAC is a must."""
 
     name: str
     reason: Reason
@@ -97,7 +97,7 @@ def _tampered(_: random.Random, good: SourceRecord) -> Malformed:
 
 
 def _cut_mac(_: random.Random, good: SourceRecord) -> Malformed:
-    headers = [(name, value[:4] if name == MAC_HEADER else value) for name, value in good.headers or ()]
+    headers = [(name, value[:4] if name == MAC_HEADER and value else value) for name, value in good.headers or ()]
     return Malformed(good.key, good.value, headers)
 
 

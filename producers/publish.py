@@ -3,14 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
-import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contracts.errors import UserError
 from contracts.mac import Keyring
 from contracts.topics import MAX_RECORD_BYTES
+from producers.report import PublishFailed, Report, TopicCount
 from producers.sign import Signer
 from producers.sources import SourceRecord
 
@@ -22,40 +22,6 @@ _UNKNOWN_TOPIC_MS = 5000
 
 OnDelivered = Callable[[str, int, int, SourceRecord], None]
 """Called with topic, partition, offset and the record, in the thread of the publisher, once for each delivery."""
-
-
-class TopicCount(msgspec.Struct):
-    """Records of one topic. After `close`, sent = delivered + failed."""
-
-    sent: int = 0
-    delivered: int = 0
-    failed: int = 0
-
-
-class Report(msgspec.Struct, frozen=True):
-    """The final count: records handed over, those that the brokers confirmed, those that they did not."""
-
-    topics: dict[str, TopicCount]
-
-    @property
-    def sent(self) -> int:
-        return sum(count.sent for count in self.topics.values())
-
-    @property
-    def delivered(self) -> int:
-        return sum(count.delivered for count in self.topics.values())
-
-    @property
-    def failed(self) -> int:
-        return sum(count.failed for count in self.topics.values())
-
-
-class PublishFailed(UserError):  # noqa: N818  # as contracts.errors.ModelRejected: what happened, not that it is an error
-    """At least one record was not confirmed; `report` counts."""
-
-    def __init__(self, text: str, report: Report) -> None:
-        super().__init__(text)
-        self.report = report
 
 
 class Publisher:
@@ -115,7 +81,7 @@ class Publisher:
         self._connect(connect_timeout_s)
 
     def send(self, records: Sequence[SourceRecord]) -> None:
-        """See `producers.sources.Sink.send`. Raises `PublishFailed` once any record has failed, this or an earlier one."""
+        """See `producers.sources.Sink.send`; raises `PublishFailed` once a record has failed, of these or before."""
         if self._closed:
             raise ValueError("publisher: expected records before close, got some after it")
         produce, hook = self._producer.produce, self._on_delivered
@@ -148,7 +114,7 @@ class Publisher:
             raise PublishFailed(self._failure_text(), self._report)
 
     def close(self) -> Report:
-        """Wait for every confirmation, at most the delivery timeout, and return the final count; raises `PublishFailed`."""
+        """Wait for all confirmations, at most the delivery timeout; return the final count or raise `PublishFailed`."""
         self._flush()
         if self._report.failed:
             raise PublishFailed(self._failure_text(), self._report)
@@ -231,10 +197,8 @@ class _Route:
     def delivered_to(self, hook: OnDelivered, record: SourceRecord, error: KafkaError | None, message: Message) -> None:
         self.delivered(error, message)
         if error is None:
-            partition, offset = message.partition(), message.offset()
-            assert partition is not None
-            assert offset is not None
-            hook(self.topic, partition, offset, record)
+            # A delivered message has both; the types allow for messages made by hand.
+            hook(self.topic, cast(int, message.partition()), cast(int, message.offset()), record)
 
     def fail(self, error: KafkaError) -> None:
         self.count.failed += 1

@@ -8,14 +8,14 @@ import msgspec
 from contracts.reasons import Reason
 from contracts.topics import Topic
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, str | bytes | None]]
 
 
 class SourceRecord(msgspec.Struct, gc=False, frozen=True, kw_only=True):
     """One record to publish.
 
-    `source` names whose key signs it. `delay_s` is how long after its own batch it is due. `headers` replaces the signature when not
-    None. `event_id` is empty and `expected` set for a record that a worker must send to quarantine.
+    `source` names whose key signs it. `delay_s` is how long after its own batch it is due. `headers` not None replaces
+    the signature. `event_id` is empty and `expected` set for a record that a worker must send to quarantine.
     """
 
     topic: Topic

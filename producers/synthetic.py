@@ -143,8 +143,9 @@ class _Fit:
 
 def _as_python(column: Values) -> list[float | None]:
     """Return a column as JSON has it: None for NaN, 63 for 63.0."""
-    whole = bool((column == np.rint(column))[~np.isnan(column)].all())
-    plain: list[float | None] = column.tolist()
-    if whole:
-        return [None if value != value else int(value) for value in plain]  # noqa: PLR0124  # NaN alone differs from itself
-    return [None if value != value else value for value in plain]  # noqa: PLR0124
+    present = ~np.isnan(column)
+    plain: npt.NDArray[np.object_] = np.full(column.shape, None)
+    whole = bool((column == np.rint(column))[present].all())
+    plain[present] = (column[present].astype(np.int64) if whole else column[present]).tolist()
+    values: list[float | None] = plain.tolist()
+    return values
