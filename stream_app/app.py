@@ -123,7 +123,7 @@ def _add_agents(app: CardioSentryApp, events_topic: str, outcomes_topic: str) ->
 
     async def process(stream: Any) -> None:
         async for batch in stream:
-            await in_pipeline(app.processor.process, batch, consumer().kafka)
+            await in_pipeline(app.processor.process, batch)
 
     async def in_pipeline(call: Any, *args: Any) -> None:
         try:
@@ -139,7 +139,7 @@ def _add_agents(app: CardioSentryApp, events_topic: str, outcomes_topic: str) ->
     @app.timer(0.2)
     async def commit_what_waits() -> None:
         if app.consumer.assignment():
-            await in_pipeline(app.processor.commit_if_due, consumer().kafka)
+            await in_pipeline(app.processor.commit_if_due)
 
     @app.timer(5.0)
     async def watch_lag() -> None:

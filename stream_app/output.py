@@ -7,6 +7,7 @@ records are written again.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -39,6 +40,18 @@ _CALL_TIMEOUT_S = 10.0  # one try; a call that times out is resumed by calling i
 _WAIT_FOR_ROOM_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The consumer whose work is committed, and its group metadata as it was when the partitions were assigned.
+
+    Work done under one assignment is committed as that one's: after a rebalance the broker refuses it. Asking for the
+    metadata at the commit instead hangs while the consumer closes.
+    """
+
+    consumer: Consumer
+    group_metadata: object
+
+
 class Output(Protocol):
     """Writes records and commits input offsets. Used from one thread at a time.
 
@@ -52,7 +65,7 @@ class Output(Protocol):
     def write_one(self, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
         """Queue one record with headers and no key."""
 
-    def commit(self, offsets: Offsets, consumer: Consumer) -> None:
+    def commit(self, offsets: Offsets, member: Member) -> None:
         """Make everything written since the last commit visible, together with the offsets to go on from."""
 
     def abort(self) -> None:
@@ -105,13 +118,9 @@ class TransactionalOutput(_ProducerOutput):
         _resume(lambda: self._producer.init_transactions(_CALL_TIMEOUT_S))
         self._producer.begin_transaction()
 
-    def commit(self, offsets: Offsets, consumer: Consumer) -> None:
+    def commit(self, offsets: Offsets, member: Member) -> None:
         positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        _resume(
-            lambda: self._producer.send_offsets_to_transaction(
-                positions, consumer.consumer_group_metadata(), _CALL_TIMEOUT_S
-            )
-        )
+        _resume(lambda: self._producer.send_offsets_to_transaction(positions, member.group_metadata, _CALL_TIMEOUT_S))
         _resume(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
         self._producer.begin_transaction()
 
@@ -127,13 +136,13 @@ class TransactionalOutput(_ProducerOutput):
 class AtLeastOnceOutput(_ProducerOutput):
     """At least once: flush, then commit the offsets. Lower latency, duplicates after a crash or rebalance."""
 
-    def commit(self, offsets: Offsets, consumer: Consumer) -> None:
+    def commit(self, offsets: Offsets, member: Member) -> None:
         while self._producer.flush(_CALL_TIMEOUT_S):
             pass  # librdkafka itself gives a record up after delivery.timeout.ms, which sets _failure
         if self._failure is not None:
             raise RetryableError(f"expected every record to be delivered: {self._failure.str()}")
         positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        _resume(lambda: consumer.commit(offsets=positions, asynchronous=False))
+        _resume(lambda: member.consumer.commit(offsets=positions, asynchronous=False))
 
     def abort(self) -> None:
         self._producer.flush(_CALL_TIMEOUT_S)

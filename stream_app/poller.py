@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from stream_app.batch import UNKNOWN_START, Batch
 from stream_app.inbox import Inbox
+from stream_app.output import Member
 from stream_app.processor import Processor
 
 log = logging.getLogger("cardiosentry")
@@ -76,7 +77,8 @@ class Poller(threading.Thread):
                     self._fetch()
                 else:
                     self._stay_alive()
-            self.consumer.close()  # revokes, and so commits
+            self._processor.partitions_revoked()  # commit before closing: a commit that meets the close never returns
+            self.consumer.close()
         except BaseException as error:  # noqa: BLE001 - whatever ends this thread must end the process
             self._on_error(error)
 
@@ -156,11 +158,13 @@ class Poller(threading.Thread):
         consumer.assign(partitions)
         self.assigned = {(partition.topic, partition.partition) for partition in partitions}
         self._positions.clear()
-        self._epoch = self._processor.partitions_assigned(len(partitions))
+        self._epoch = self._processor.partitions_assigned(
+            len(partitions), Member(consumer, consumer.consumer_group_metadata())
+        )
         self._on_assigned(self.assigned)
 
     def _revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
-        self._processor.partitions_revoked(consumer)
+        self._processor.partitions_revoked()
         self._unassign(consumer)
 
     def _lose(self, consumer: Consumer, _: list[TopicPartition]) -> None:

@@ -16,12 +16,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from confluent_kafka import Consumer
-
 from contracts.errors import RetryableError
 from contracts.topics import QUARANTINE
 from stream_app.batch import UNKNOWN_START, Batch
-from stream_app.output import Output
+from stream_app.output import Member, Output
 from stream_app.pipeline import Pipeline, Result
 from stream_app.telemetry import Telemetry
 
@@ -53,6 +51,7 @@ class Processor:
         self._clock_ms = clock_ms
         self._lock = threading.Lock()
         self.epoch = 0
+        self._member: Member | None = None
         self._fetched = (0, 0)  # epoch, and how many of its batches were handed over; written by the poller alone
         self._processed = 0  # batches of this epoch
         self._ends: dict[tuple[str, int], int] = {}
@@ -63,7 +62,7 @@ class Processor:
 
     # The pipeline's thread
 
-    def process(self, batch: Batch, consumer: Consumer) -> None:
+    def process(self, batch: Batch) -> None:
         """Process one batch and commit if it is time. Raises only what must end the worker."""
         with self._lock:
             if batch.epoch != self.epoch:
@@ -71,18 +70,18 @@ class Processor:
             self.busy_since = time.monotonic()
             try:
                 self._process(batch)
-                self._commit_if_due(consumer)
+                self._commit_if_due()
             except RetryableError as error:
                 self._rewind(error)
             finally:
                 self.busy_since = None
 
-    def commit_if_due(self, consumer: Consumer) -> None:
+    def commit_if_due(self) -> None:
         """Commit what has waited long enough; find batches that were lost on the way. Called by a timer."""
         with self._lock:
             self.busy_since = time.monotonic()
             try:
-                self._commit_if_due(consumer)
+                self._commit_if_due()
                 if self._waiting() and time.monotonic() - self._progress_at > _STALLED_S:
                     raise RetryableError(f"expected {self._waiting()} more batches, none came")
             except RetryableError as error:
@@ -110,15 +109,16 @@ class Processor:
         for quarantined in result.quarantined:
             self._output.write_one(self._prefix + QUARANTINE.name, quarantined.value, quarantined.headers)
 
-    def _commit_if_due(self, consumer: Consumer) -> None:
+    def _commit_if_due(self) -> None:
         if not self._uncommitted:
             return
         if not self._waiting() or time.monotonic() - self._committed_at >= self._commit_interval_s:
-            self._commit(consumer)
+            self._commit()
 
-    def _commit(self, consumer: Consumer) -> None:
+    def _commit(self) -> None:
         started = time.monotonic()
-        self._output.commit(self._uncommitted, consumer)
+        assert self._member is not None  # noqa: S101 - set before the first batch
+        self._output.commit(self._uncommitted, self._member)
         self._uncommitted.clear()
         self._committed_at = self._progress_at = time.monotonic()
         self._telemetry.committed(self._committed_at - started)
@@ -149,20 +149,21 @@ class Processor:
         last, count = self._fetched
         self._fetched = (epoch, count + 1 if last == epoch else 1)
 
-    def partitions_assigned(self, count: int) -> int:
+    def partitions_assigned(self, count: int, member: Member) -> int:
         """Begin an epoch with a new assignment; return its number."""
         with self._lock:
+            self._member = member
             self._next_epoch()
             self.rewind_wanted.clear()  # a fresh assignment starts from the last commit anyway
             self._telemetry.assigned(count)
             return self.epoch
 
-    def partitions_revoked(self, consumer: Consumer) -> None:
+    def partitions_revoked(self) -> None:
         """Commit what was processed; nothing of the old assignment is processed after this returns."""
         with self._lock:
             try:
                 if self._uncommitted:
-                    self._commit(consumer)
+                    self._commit()
             except RetryableError as error:
                 self._telemetry.rewound(str(error))
                 self._output.abort()

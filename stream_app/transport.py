@@ -33,12 +33,6 @@ class Consumer(FaustConsumer):
         self._poller: Poller | None = None
         self._rebalances = asyncio.Lock()  # Faust must see them in order: a late revoke would stop the flow for good
 
-    @property
-    def kafka(self) -> confluent_kafka.Consumer:
-        """The consumer below, for commits."""
-        assert self._poller is not None  # noqa: S101 - batches come after subscribe
-        return self._poller.consumer
-
     async def subscribe(self, topics: Iterable[str]) -> None:
         if self._poller is None:
             self._poller = Poller(
@@ -108,6 +102,7 @@ class Consumer(FaustConsumer):
     def _notify(self, callback: Callable[[], Awaitable[None]]) -> None:
         async def in_order() -> None:
             async with self._rebalances:
+                self.app.on_rebalance_start()
                 await callback()
 
         if not self.should_stop:
@@ -126,7 +121,6 @@ class Consumer(FaustConsumer):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock check looks at its own commits; `Processor` has a check of its own."""
-
 
     def _unused(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError("offsets and positions are the processor's and the poller's, not Faust's")

@@ -23,9 +23,9 @@ def run_worker(settings: Settings, slot: int) -> None:
 
     app = create_app(settings, slot)
     # mode would redirect standard output into its log and set up its own; ours is one line an event
-    app.Worker(
-        override_logging=False, redirect_stdouts=False, quiet=True, workdir=os.getcwd()
-    ).execute_from_commandline()
+    worker = app.Worker(override_logging=False, redirect_stdouts=False, quiet=True, workdir=os.getcwd())
+    worker.spinner = None
+    worker.execute_from_commandline()
 
 
 def main() -> None:
