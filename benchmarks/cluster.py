@@ -1,0 +1,65 @@
+"""The broker that all contenders of a run share, and the topics on it."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from contracts.topics import PREDICTIONS, TOPICS
+from tests.support.broker import create_topics, new_topic
+from tests.support.kafka import VERSION, KafkaServer
+
+PARTITIONS = 4
+LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """Where the broker listens; its process id and version where we started it."""
+
+    bootstrap: str
+    version: str
+    pid: int | None = None
+
+    @property
+    def admin(self) -> AdminClient:
+        # log_level 3: a client that ends says at 6 what it had not been asked about yet, which nobody needs to know.
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 3})
+
+    @contextmanager
+    def topics(self, config: dict[str, str] | None = None) -> Iterator[str]:
+        """Create every topic under a fresh prefix, yield the prefix, delete them afterwards.
+
+        The broker stamps the predictions with the time at which it wrote them: that is what throughput is measured by.
+        """
+        prefix = f"bench-{uuid.uuid4().hex[:8]}-"
+        stamped = {PREDICTIONS.name: {"message.timestamp.type": "LogAppendTime"}}
+        topics = [new_topic(t, prefix, PARTITIONS, {**(config or {}), **stamped.get(t.name, {})}) for t in TOPICS]
+        create_topics(self.bootstrap, topics)
+        try:
+            yield prefix
+        finally:
+            admin = self.admin  # kept: its answers die with it
+            for deleted in admin.delete_topics([prefix + t.name for t in TOPICS]).values():
+                deleted.result(timeout=60)
+
+
+@contextmanager
+def cluster(bootstrap: str | None) -> Iterator[Cluster]:
+    """Yield the cluster at `bootstrap`, or a Kafka of our own when that is None."""
+    if bootstrap:
+        yield Cluster(bootstrap, "unknown, given by --bootstrap")
+        return
+    with KafkaServer() as server:
+        yield Cluster(server.bootstrap, VERSION, server.pid)
+
+
+def end_offsets(admin: AdminClient, topic: str, *, committed: bool = True) -> dict[int, int]:
+    """Return the end of each partition: of what is committed, or of all that was written. Cheap: one request."""
+    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+    wanted = {TopicPartition(topic, partition): LATEST for partition in range(PARTITIONS)}
+    found = admin.list_offsets(wanted, isolation_level=level)
+    return {place.partition: end.result(timeout=30).offset for place, end in found.items()}

@@ -1,0 +1,171 @@
+"""Measuring a contender from outside, the same way for all: by what the broker wrote, and when.
+
+The broker stamps each prediction as it appends it (LogAppendTime). After the run, off the clock, the committed
+predictions are read, checked and their stamps give the rate: nothing runs beside the contender but a look at the
+topic's ends and at the CPU clocks twice a second.
+"""
+
+import time
+from typing import cast
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import psutil
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from benchmarks.cluster import Cluster, end_offsets
+from benchmarks.contenders import Contender, Place, Running, running
+from benchmarks.stats import rate
+from contracts.codec import decoder
+from contracts.events import DecodedPrediction
+from contracts.topics import PREDICTIONS
+
+WARM_UP = 0.1  # of a contender's quota: start-up, first connections and what was fetched ahead meanwhile
+TIMEOUT_S = 180
+_LOOK_S = 0.5
+_SETTLED_S = 1.5
+_MARKERS = 1000  # more than the transaction markers, which count as offsets, of any run
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """One run of one contender. CPU is user and system time of its processes, and of the broker where it is ours."""
+
+    events: int
+    events_per_s: float
+    cpu_us_per_event: float
+    broker_cpu_us_per_event: float | None
+    duplicates: int
+
+
+def measure(contender: Contender, place: Place, cluster: Cluster, input_events: int) -> Measurement:
+    """Run the contender until its quota is committed; raise `RuntimeError` when it fails or what it wrote is wrong."""
+    topic = place.prefix + PREDICTIONS.name
+    quota = int(input_events * contender.share)
+    start = _quiet_ends(cluster, topic)
+    with running(contender, place) as process:
+        clocks = _watch(cluster, topic, process, sum(start.values()) + quota)
+    timestamps, duplicates = _read(cluster, topic, start, _quiet_ends(cluster, topic))
+    if contender.guarantee == "exactly once" and duplicates:
+        raise RuntimeError(f"{contender.name}: expected each event once, got {duplicates} twice")
+    events_per_s, first_ms, last_ms = rate(timestamps, quota, int(quota * WARM_UP))
+    measured = quota - int(quota * WARM_UP)
+    return Measurement(
+        events=quota,
+        events_per_s=events_per_s,
+        cpu_us_per_event=clocks.contender_s(first_ms, last_ms) / measured * 1e6,
+        broker_cpu_us_per_event=clocks.broker_s(first_ms, last_ms) / measured * 1e6 if cluster.pid else None,
+        duplicates=duplicates,
+    )
+
+
+class Clocks:
+    """CPU seconds used by the contender's process tree and by the broker, over time."""
+
+    def __init__(self, pid: int, broker: int | None) -> None:
+        self._root = psutil.Process(pid)
+        self._broker = psutil.Process(broker) if broker else None
+        self._at: list[float] = []
+        self._contender: list[float] = []
+        self._of_broker: list[float] = []
+
+    def look(self) -> None:
+        """Note the clocks as they are."""
+        self._at.append(time.time() * 1000)
+        self._contender.append(sum(cpu_s(p) for p in tree(self._root)))
+        self._of_broker.append(cpu_s(self._broker) if self._broker else 0.0)
+
+    def contender_s(self, first_ms: float, last_ms: float) -> float:
+        return self._between(self._contender, first_ms, last_ms)
+
+    def broker_s(self, first_ms: float, last_ms: float) -> float:
+        return self._between(self._of_broker, first_ms, last_ms)
+
+    def _between(self, used_s: list[float], first_ms: float, last_ms: float) -> float:
+        at_first, at_last = np.interp([first_ms, last_ms], self._at, used_s)
+        return float(at_last - at_first)
+
+
+def tree(root: psutil.Process) -> list[psutil.Process]:
+    """Return a process and those below it."""
+    try:
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Return the seconds of CPU that a process used; 0 when it is gone."""
+    try:
+        used = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(used.user + used.system)
+
+
+def _watch(cluster: Cluster, topic: str, process: Running, target: int) -> Clocks:
+    """Wait until `target` is committed, markers aside; return the clocks."""
+    admin, clocks = cluster.admin, Clocks(process.process.pid, cluster.pid)
+    deadline = time.monotonic() + TIMEOUT_S
+    committed, changed_at = -1, time.monotonic()
+    while True:
+        process.check()
+        clocks.look()
+        now, found = time.monotonic(), sum(end_offsets(admin, topic).values())
+        if found != committed:
+            committed, changed_at = found, now
+        if committed >= target + _MARKERS or (committed >= target and now - changed_at > _SETTLED_S):
+            return clocks
+        if now > deadline:
+            lines = process.log.read_text("utf-8", "replace").splitlines()[-20:]
+            short = f"expected {target} committed offsets within {TIMEOUT_S} s, got {committed}"
+            raise RuntimeError("\n".join([short, *lines]))
+        time.sleep(_LOOK_S)
+
+
+def _quiet_ends(cluster: Cluster, topic: str) -> dict[int, int]:
+    """Return the ends of the topic once no transaction is open on it."""
+    deadline = time.monotonic() + 90  # a killed producer's transaction is aborted after 60 s
+    while time.monotonic() < deadline:
+        committed = end_offsets(cluster.admin, topic)
+        if committed == end_offsets(cluster.admin, topic, committed=False):
+            return committed
+        time.sleep(0.2)
+    raise RuntimeError(f"topic {topic}: expected no open transaction after 90 s")
+
+
+def _read(
+    cluster: Cluster, topic: str, start: dict[int, int], end: dict[int, int]
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Return the time stamps of the committed predictions between the offsets, and how many events came twice."""
+    decode = decoder(DecodedPrediction)
+    timestamps: list[int] = []
+    seen: set[str] = set()
+    consumer = Consumer(
+        {
+            "bootstrap.servers": cluster.bootstrap,
+            "group.id": f"{topic}-check",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+        }
+    )
+    try:
+        places = [TopicPartition(topic, partition, offset) for partition, offset in start.items()]
+        consumer.assign(places)
+        deadline = time.monotonic() + TIMEOUT_S
+        # A partition's last offset may be a marker, which no message has: the position passes it.
+        while any(_position(at, start) < end[at.partition] for at in consumer.position(places)):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"topic {topic}: expected to read to {end} within {TIMEOUT_S} s")
+            for message in consumer.consume(10_000, 0.1):
+                if (error := message.error()) is not None:
+                    raise KafkaException(error)
+                timestamps.append(message.timestamp()[1])
+                seen.add(decode(cast(bytes, message.value())).event_id)
+    finally:
+        consumer.close()
+    return np.array(timestamps, np.int64), len(timestamps) - len(seen)
+
+
+def _position(at: TopicPartition, start: dict[int, int]) -> int:
+    return at.offset if at.offset >= 0 else start[at.partition]
