@@ -13,7 +13,6 @@ can recompute it: `sha256sum manifest.json model.onnx | sha256sum`.
 import contextlib
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -95,7 +94,7 @@ def bundle_digest(files: Mapping[str, bytes]) -> str:
     """Return the digest of a bundle from the content of its files by name; the signature, if there, is left out.
 
     >>> bundle_digest({"manifest.json": b"{}", "model.onnx": b""})[:23]
-    'sha256:18e16fe49c91b8b9'
+    'sha256:06859de4900a507f'
     """
     lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in DIGESTED_FILES)
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -110,7 +109,7 @@ def write_bundle(path: Path, manifest: Manifest, onnx: bytes, sign: Callable[[Pa
     """
     files = {MANIFEST_FILE: encode_manifest(manifest), MODEL_FILE: onnx}
     path = Path(os.path.abspath(path))
-    _refuse_other_content(path)
+    check_place(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".bundle-", dir=path.parent) as work:
@@ -128,7 +127,8 @@ def write_bundle(path: Path, manifest: Manifest, onnx: bytes, sign: Callable[[Pa
     return bundle_digest(files)
 
 
-def _refuse_other_content(path: Path) -> None:
+def check_place(path: Path) -> None:
+    """Raise `UserError` unless `path` is free for a bundle: nothing is there, a bundle or an empty directory."""
     if not os.path.lexists(path):
         return
     if path.is_symlink() or not path.is_dir():
@@ -143,9 +143,12 @@ def _refuse_other_content(path: Path) -> None:
 
 
 def _put_in_place(made: Path, path: Path, aside: Path) -> None:
-    """Rename `made` to `path`. A directory cannot be renamed over one that has files, so an old bundle steps aside."""
+    """Rename `made` to `path`.
+
+    A directory cannot be renamed over one that has files: an old bundle steps aside, and for an instant there is none.
+    """
     if path.exists():
-        shutil.move(path, aside)
+        path.rename(aside)
     try:
         made.rename(path)
     except OSError:

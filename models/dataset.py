@@ -131,7 +131,7 @@ def _parse(text: str, path: Path, sha256: str) -> Dataset:
             repeated.append(content in seen)
             seen.add(content)
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: expected CSV, got: {error}") from None
+        raise UserError(f"{path}, after line {reader.line_num}: expected CSV, got: {error}") from None
     if not values:
         raise UserError(f"{path}: expected at least one record below the header")
     matrix = np.array(values, dtype=np.float64)

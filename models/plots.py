@@ -48,8 +48,8 @@ def plot_curves(path: Path, model: FittedModel, table: FeatureTable) -> None:
             at_median = model.boosted.margin(medians[None])[0]
             height = model.slope * (model.boosted.margin(points) - at_median)
             _draw_curve(axes, values, height, codes=feature.codes)
-            unit = "" if feature.unit == "code" else f" ({feature.unit})"
-            axes.set_title(f"{feature.title}{unit}", fontsize=8)
+            unit = "" if feature.codes else f" ({feature.unit})"
+            axes.set_title(f"{feature.title}{unit}", fontsize=7)
         for axes in grid[len(table.features) :]:
             axes.set_visible(False)
         figure.supylabel("change of the log-odds of disease")

@@ -5,8 +5,10 @@ The signature can be checked without our code: `model_signing verify key BUNDLE 
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -42,26 +44,36 @@ def generate_signing_key(directory: Path) -> tuple[Path, Path]:
     return private, public
 
 
-def sign_bundle(directory: Path, private_key: Path) -> None:
-    """Sign every file of `directory` but the signature, with the PEM key at `private_key`, into model.sig.
+def signer(private_key: Path) -> Callable[[Path], None]:
+    """Return the function that signs a directory with the PEM key at `private_key`.
 
-    Raises `UserError` for a key that cannot be used.
+    It signs every file but the signature, into model.sig. Raises `UserError` for a key that cannot be used.
     """
     # Imported here: half a second that `keys generate` does not need.
     from model_signing import hashing, signing
 
+    config = signing.Config()  # type: ignore[no-untyped-call]  # the library types its results only
     try:
-        config = signing.Config()  # type: ignore[no-untyped-call]  # the library types its results only
-        signer = config.use_elliptic_key_signer(private_key=private_key)
+        config.use_elliptic_key_signer(private_key=private_key)
     except OSError as error:
         raise UserError(f"{private_key}: expected the private signing key, got: {error.strerror}") from None
-    except (ValueError, TypeError, AttributeError):  # not PEM or another curve; a password; not an elliptic-curve key
+    except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm):
+        # Not PEM or another curve; with a password; not an elliptic-curve key; a curve that OpenSSL lacks.
         raise UserError(f"{private_key}: expected an elliptic-curve private key in PEM without a password") from None
-    signature = directory / SIGNATURE_FILE
-    # Git's files are not left out as the library does by default: what lies in a bundle is signed.
-    hashed = hashing.Config()  # type: ignore[no-untyped-call]
-    hashed.set_ignored_paths(paths=[signature], ignore_git_paths=False)
-    signer.set_hashing_config(hashed).sign(directory, signature)
+
+    def sign(directory: Path) -> None:
+        signature = directory / SIGNATURE_FILE
+        # Git's files are not left out as the library does by default: what lies in a bundle is signed.
+        hashed = hashing.Config()  # type: ignore[no-untyped-call]
+        hashed.set_ignored_paths(paths=[signature], ignore_git_paths=False)
+        config.set_hashing_config(hashed).sign(directory, signature)
+
+    return sign
+
+
+def sign_bundle(directory: Path, private_key: Path) -> None:
+    """Sign the bundle at `directory`, in place of a signature that is there; raises `UserError` as `signer` does."""
+    signer(private_key)(directory)
 
 
 def _create(path: Path, content: bytes, *, mode: int) -> None:

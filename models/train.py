@@ -2,19 +2,18 @@
 
 import platform
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
 
 import numpy as np
 
 from contracts.heart_disease import HEART_DISEASE
-from models.bundle import Evaluation, Manifest, TrainingData, write_bundle
+from models.bundle import Evaluation, Manifest, TrainingData, check_place, write_bundle
 from models.dataset import DATA_FILE, Dataset, load_dataset
 from models.export import INPUT_NAME, OUTPUT_NAME, check_export, export_onnx
 from models.fit import FittedModel, fit
 from models.metrics import figures
-from models.sign import sign_bundle
+from models.sign import signer
 
 DEFAULT_SEED = 20
 DEFAULT_VERSION = "1.0.0"
@@ -35,6 +34,8 @@ def train_bundle(
     The same data, seed, version and libraries give the same digest. `progress` gets a sentence a step. Raises
     `UserError` for data, a key or a place that cannot be used.
     """
+    check_place(out)  # here as well as when writing: nobody wants to wait for a refusal
+    sign = signer(private_key)
     dataset = load_dataset(data)
     patients = dataset.distinct()
     progress(
@@ -59,7 +60,7 @@ def train_bundle(
         libraries={"python": platform.python_version(), **{name: version_of(name) for name in _LIBRARIES}},
         evaluation=evaluation,
     )
-    digest = write_bundle(out, manifest, graph, partial(sign_bundle, private_key=private_key))
+    digest = write_bundle(out, manifest, graph, sign)
     progress(f"signed {out}: {digest}")
     return digest
 
