@@ -133,6 +133,7 @@ def write_model_card(path: Path, seed: int, progress: Callable[[str], None]) -> 
         plots=path.stem,
     )
     path.write_text(text, encoding="utf-8")
+    progress(f"wrote {path} and its plots")
 
 
 def _published(patients: Dataset, model: Evaluated, sites: dict[str, Rows], seed: int) -> str:

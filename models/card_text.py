@@ -92,7 +92,7 @@ Eight bins of equal size; the bars are 95% Wilson intervals.
 ## Beside published figures
 
 Accuracy at a threshold of 0.5, by tested site. Published: logistic regression of the FLamby benchmark (owkin/FLamby,
-fed_heart_disease), on the 740 complete rows, mean of five seeds. Ours are on all {patients} patients, so the rows
+fed_heart_disease), on complete rows, mean of five seeds. Ours are on all {patients} patients, so the rows
 differ, most of all in Long Beach and Switzerland, and the columns are comparable only roughly. For Cleveland alone
 the original papers report 0.770 to 0.789.
 
@@ -102,7 +102,7 @@ Where most are ill, accuracy says little: compare with the majority class beside
 
 ## Limits
 
-- {patients} patients of four hospitals, 1981 to 1988, most of them men. The threshold aims at 90% of all the ill,
+- {patients} patients of four hospitals in the 1980s, most of them men. The threshold aims at 90% of all the ill,
   which is not 90% of the women who are ill: see the table of women and men.
 - Everybody had angiography: healthier people are missing, and probabilities are too high for a general practice.
 - In Switzerland 8 of 123 are not ill: specificity and AUC there rest on eight people.
@@ -110,5 +110,5 @@ Where most are ill, accuracy says little: compare with the majority class beside
   Cleveland says.
 - A probability for a site that was not in training needs recalibration on outcomes of that site before anybody relies
   on it.
-- Nobody's race, treatment or later course is in the data; fairness beyond sex and age cannot be measured with it.
+- Nobody's race, treatment or later course is in the data; fairness beyond sex cannot be measured with it.
 """
