@@ -36,8 +36,8 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         if not low <= self.usual[0] <= self.usual[1] <= high:
             raise ValueError(f"feature {self.name}: expected the usual range inside the hard range")
         for code in self.codes or ():
-            if not low <= float(code) <= high:
-                raise ValueError(f"feature {self.name}: expected code {code} inside the hard range")
+            if not code.isdecimal() or not low <= int(code) <= high or low != int(low):
+                raise ValueError(f"feature {self.name}: expected codes of digits inside a hard range of whole numbers")
 
 
 class FeatureTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -73,18 +73,25 @@ class RangeCheck:
         self._names = table.names
         self._low = np.array([feature.hard[0] for feature in table.features])
         self._high = np.array([feature.hard[1] for feature in table.features])
-        self._codes = [
-            (column, np.array([float(code) for code in feature.codes]))
-            for column, feature in enumerate(table.features)
-            if feature.codes
-        ]
+        categorical = [column for column, feature in enumerate(table.features) if feature.codes]
+        self._categorical = np.array(categorical, dtype=np.intp)
+        self._base = self._low[categorical]
+        self._fallback = np.array([min(map(float, table.features[column].codes or ())) for column in categorical])
+        width = int((self._high - self._low)[categorical].max(initial=0)) + 1
+        self._valid = np.zeros((len(categorical), width), dtype=np.bool_)  # by column and code
+        for place, column in enumerate(categorical):
+            for code in table.features[column].codes or ():
+                self._valid[place, int(code) - int(self._low[column])] = True
 
     def __call__(self, values: npt.NDArray[np.float64]) -> dict[int, str]:
         """Return {row: name of its first bad feature}; `values` has shape (n, features) float64, NaN where missing."""
         bad = (values < self._low) | (values > self._high)
-        for column, codes in self._codes:
-            present = values[:, column]
-            bad[:, column] |= ~((present[:, None] == codes).any(axis=1) | np.isnan(present))
+        present = values[:, self._categorical]
+        codes = np.where(np.isnan(present), self._fallback, present) - self._base
+        index = np.clip(codes, 0, self._valid.shape[1] - 1).astype(np.intp)
+        bad[:, self._categorical] |= (index != codes) | ~self._valid[np.arange(len(self._categorical)), index]
+        if not bad.any():
+            return {}
         rows = np.flatnonzero(bad.any(axis=1))
         return {int(row): self._names[int(bad[row].argmax())] for row in rows}
 

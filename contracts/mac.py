@@ -8,7 +8,6 @@ import hashlib
 import hmac
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
@@ -31,6 +30,10 @@ def compute_mac(secret: bytes, record_key: bytes, value: bytes) -> bytes:
 
 def _frame(record_key: bytes, value: bytes) -> bytes:
     return len(record_key).to_bytes(4, "big") + record_key + value
+
+
+Headers = Sequence[tuple[str, bytes | None]] | None
+"""A record's headers as Kafka has them; None for a record without."""
 
 
 class SourceKey(msgspec.Struct, frozen=True):
@@ -92,38 +95,43 @@ class Keyring:
 
     def authenticate(
         self,
-        headers: Sequence[Sequence[tuple[str, bytes | None]] | None],
+        headers: Sequence[Headers],
         keys: Sequence[bytes | None],
         values: Sequence[bytes | None],
         sources: Sequence[str],
-    ) -> list[InvalidRecord | Literal[True] | None]:
-        """Check the records of a batch; for each: True (its MAC holds), None (it has no MAC), or what is wrong."""
-        lookup, verify = self._verifiers.get, hmac.compare_digest
-        results: list[InvalidRecord | Literal[True] | None] = []
-        add = results.append
-        for header, key, value, source in zip(headers, keys, values, sources, strict=True):
+    ) -> tuple[list[bool], dict[int, InvalidRecord]]:
+        """Check the records of a batch.
+
+        Return for each whether it has a MAC that holds, and by position what is wrong with those whose MAC does not.
+        """
+        count = len(sources)
+        authenticated = [False] * count
+        wrong: dict[int, InvalidRecord] = {}
+        if headers.count(None) == count:
+            return authenticated, wrong
+        lookup, same = self._verifiers.get, hmac.compare_digest
+        for position, header in enumerate(headers):
             if not header:
-                add(None)
                 continue
             fields = dict(header)
-            mac = fields.get(MAC_HEADER)
-            key_id = fields.get(KEY_ID_HEADER)
+            mac, key_id = fields.get(MAC_HEADER), fields.get(KEY_ID_HEADER)
             if mac is None and key_id is None:
-                add(None)
                 continue
             verifier = lookup(key_id or b"")
             if verifier is None:
-                add(InvalidRecord(Reason.MAC_KEY_UNKNOWN, "expected a key id of the keyring"))
+                wrong[position] = InvalidRecord(Reason.MAC_KEY_UNKNOWN, "expected a key id of the keyring")
                 continue
             digest = verifier.start.copy()
-            digest.update(_frame(key or b"", value or b""))
-            if not verify(digest.digest(), mac or b""):
-                add(InvalidRecord(Reason.MAC_WRONG, "expected the MAC of this key and value by the named key"))
-            elif not verifier.covers(source):
-                add(InvalidRecord(Reason.SOURCE_NOT_BOUND, "expected a key that is bound to this source"))
+            digest.update(_frame(keys[position] or b"", values[position] or b""))
+            if not same(digest.digest(), mac or b""):
+                wrong[position] = InvalidRecord(
+                    Reason.MAC_WRONG, "expected the MAC of this key and value by its key id"
+                )
+            elif not verifier.covers(sources[position]):
+                wrong[position] = InvalidRecord(Reason.SOURCE_NOT_BOUND, "expected a key that is bound to this source")
             else:
-                add(True)
-        return results
+                authenticated[position] = True
+        return authenticated, wrong
 
 
 class _Verifier:

@@ -122,8 +122,11 @@ def _add_agents(app: CardioSentryApp, events_topic: str, outcomes_topic: str) ->
         return cast("Consumer", app.consumer)
 
     async def process(stream: Any) -> None:
+        # One batch ahead, so that the pipeline's thread need not wait for the loop's turn at the interpreter lock.
+        under_way = asyncio.ensure_future(asyncio.sleep(0))
         async for batch in stream:
-            await in_pipeline(app.processor.process, batch)
+            before, under_way = under_way, asyncio.ensure_future(in_pipeline(app.processor.process, batch))
+            await before
 
     async def in_pipeline(call: Any, *args: Any) -> None:
         try:

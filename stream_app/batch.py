@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Headers = Sequence[tuple[str, bytes | None]] | None
+from contracts.mac import Headers
 
 UNKNOWN_START = -1
 """`Batch.start` of the first batch after an assignment: it begins wherever the group's committed offset is."""

@@ -74,31 +74,29 @@ class Decoder(Generic[R]):
         # Each check adds what it finds; the first one that a record fails is its reason.
         found: dict[int, InvalidRecord] = {}
         patient_ids = [record.patient_id for record in records]
+        sources = [record.source for record in records]
         for position in _EVENT_ID.bad([record.event_id for record in records]):
             found[position] = InvalidRecord(Reason.IDENTIFIER, "expected a lower-case UUID - at `$.event_id`")
-        for position in self._bad_sources([record.source for record in records]):
+        for position in self._bad_sources(sources):
             found.setdefault(position, InvalidRecord(Reason.IDENTIFIER, "expected site/ward/device - at `$.source`"))
         for position in _PATIENT_ID.bad(patient_ids):
             found.setdefault(position, InvalidRecord(Reason.PSEUDONYM, "expected a pseudonym - at `$.patient_id`"))
         for position in _mismatches(keys, patient_ids):
             found.setdefault(
-                position, InvalidRecord(Reason.KEY_MISMATCH, "expected the record's key to be its patient_id")
+                position, InvalidRecord(Reason.KEY_MISMATCH, "expected the patient_id as the record's key")
             )
-        for position, result in enumerate(
-            self._keyring.authenticate(headers, keys, values, [record.source for record in records])
-        ):
-            if result is True:
-                decoded.authenticated[position] = True
-            elif result is not None:
-                found.setdefault(position, result)
-            elif self._require_mac:
-                found.setdefault(position, InvalidRecord(Reason.MAC_MISSING, "expected a MAC of the record's source"))
-        latest = now_ms + self._max_future_ms
+        decoded.authenticated, wrong = self._keyring.authenticate(headers, keys, values, sources)
+        for position, error in wrong.items():
+            found.setdefault(position, error)
+        if self._require_mac and not all(decoded.authenticated):
+            for position, authenticated in enumerate(decoded.authenticated):
+                if not authenticated:
+                    found.setdefault(position, InvalidRecord(Reason.MAC_MISSING, "expected a MAC by the source's key"))
         times = list(map(self._time, records))
+        latest = now_ms + self._max_future_ms
         if max(times) > latest or min(times) < 0:
-            detail = (
-                f"expected a time from 1970 to {self._max_future_ms // 1000} s from now - at `$.{self._time_field}`"
-            )
+            seconds = self._max_future_ms // 1000
+            detail = f"expected a time from 1970 to {seconds} s from now - at `$.{self._time_field}`"
             for position, time in enumerate(times):
                 if not 0 <= time <= latest:
                     found.setdefault(position, InvalidRecord(Reason.FUTURE, detail))
@@ -107,19 +105,23 @@ class Decoder(Generic[R]):
 
     def _parse(self, values: Sequence[bytes | None]) -> Decoded[R]:
         decode = self._decode
-        records: list[R] = []
+        try:
+            records = list(map(decode, values))  # type: ignore[arg-type]  # None is a TypeError
+            return Decoded(records, list(range(len(records))), [], {})
+        except (ValueError, TypeError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
+            records = []
+        rows: list[int] = []
         rejected: dict[int, InvalidRecord] = {}
-        add = records.append
         for row, value in enumerate(values):
             if not value:
                 rejected[row] = InvalidRecord(Reason.EMPTY, "expected a JSON object, got no bytes")
                 continue
             try:
-                add(decode(value))
-            except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
+                records.append(decode(value))
+                rows.append(row)
+            except (ValueError, RecursionError) as error:
                 rejected[row] = explain(error)
-        rows = [row for row in range(len(values)) if row not in rejected] if rejected else list(range(len(values)))
-        return Decoded(records, rows, [False] * len(records), rejected)
+        return Decoded(records, rows, [], rejected)
 
     def _bad_sources(self, sources: list[str]) -> list[int]:
         unknown = set(sources) - self._known_sources
@@ -134,7 +136,6 @@ class Decoder(Generic[R]):
 
 
 def _mismatches(keys: Sequence[bytes | None], patient_ids: list[str]) -> list[int]:
-    expected = [patient_id.encode() for patient_id in patient_ids]
-    if keys == expected:
+    if keys == list(map(str.encode, patient_ids)):
         return []
-    return [position for position, key in enumerate(keys) if key != expected[position]]
+    return [position for position, key in enumerate(keys) if key != patient_ids[position].encode()]

@@ -14,22 +14,29 @@ class FixedForm:
     """
 
     def __init__(self, pattern: str) -> None:
-        classes: list[np.ndarray[tuple[int], np.dtype[np.bool_]]] = []
-        for token, repeat in re.findall(r"(\[[^\]]+\]|[^\[{}])(?:\{(\d+)\})?", pattern):
-            matches = re.compile(token)
-            allowed = np.array([matches.fullmatch(chr(byte)) is not None for byte in range(256)])
-            classes.extend([allowed] * int(repeat or 1))
-        self.length = len(classes)
-        self._allowed = np.array(classes)
-        self._columns = np.arange(self.length)
+        tokens = re.findall(r"(\[[^\]]+\]|[^\[{}])(?:\{(\d+)\})?", pattern)
+        positions = [token for token, repeat in tokens for _ in range(int(repeat or 1))]
+        classes = sorted(set(positions))
+        if len(classes) > 8:
+            raise ValueError(f"form {pattern!r}: expected at most 8 different character classes, got {len(classes)}")
+        self.length = len(positions)
+        # One bit a class: which classes a byte is in, and which one a position wants.
+        self._classes_of = np.array(
+            [
+                sum(1 << bit for bit, token in enumerate(classes) if re.fullmatch(token, chr(byte)))
+                for byte in range(256)
+            ],
+            dtype=np.uint8,
+        )
+        self._wanted = np.array([1 << classes.index(token) for token in positions], dtype=np.uint8)
 
     def bad(self, texts: Sequence[str]) -> list[int]:
         """Return the positions of the texts that are not of the form."""
         length = self.length
         joined = "".join(texts)
-        if len(joined) != length * len(texts) or set(map(len, texts)) - {length}:
+        if set(map(len, texts)) != {length}:
             joined = "".join([text if len(text) == length else "\0" * length for text in texts])
         # "replace" keeps one byte a character; "?" is in no class
         matrix = np.frombuffer(joined.encode("ascii", "replace"), np.uint8).reshape(-1, length)
-        good = self._allowed[self._columns, matrix].all(axis=1)
-        return [] if good.all() else np.flatnonzero(~good).tolist()
+        good = self._classes_of[matrix] & self._wanted
+        return [] if good.all() else np.flatnonzero(~good.all(axis=1)).tolist()

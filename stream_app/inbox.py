@@ -14,7 +14,7 @@ class Inbox:
     collector walks it.
     """
 
-    def __init__(self, max_batches: int = 2, max_bytes: int = 32 * 1024 * 1024) -> None:
+    def __init__(self, max_batches: int = 4, max_bytes: int = 32 * 1024 * 1024) -> None:
         self._max_batches, self._max_bytes = max_batches, max_bytes
         self._batches: deque[tuple[Batch, int]] = deque()
         self._bytes = 0

@@ -1,6 +1,7 @@
 """The pipeline: a batch in, the records to write out. No Kafka, disk or clock in here; batch and one-by-one agree."""
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Protocol
 
 from contracts.events import Decision, Event, Outcome
@@ -9,6 +10,9 @@ from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
 from stream_app.quarantine import Quarantined, Sealer, frame
 from stream_app.score import ScoreStage
+
+
+_OBSERVED_AT = attrgetter("observed_at")
 
 
 @dataclass(slots=True)
@@ -50,7 +54,7 @@ class EventPipeline:
             result.outputs[PREDICTIONS.name] = [
                 {"key": batch.keys[row], "value": value} for row, value in zip(decoded.rows, predictions, strict=True)
             ]
-            result.newest_ms = max((event.observed_at for event in decoded.records), default=None)
+            result.newest_ms = max(map(_OBSERVED_AT, decoded.records), default=None)
         _quarantine(batch, decoded, self._sealer, result)
         return result
 

@@ -14,7 +14,7 @@ from stream_app.processor import Processor
 
 log = logging.getLogger("cardiosentry")
 
-MAX_BATCH_RECORDS = 2000
+MAX_BATCH_RECORDS = 4000
 _POLL_S = 0.1
 _FULL_S = 1.0  # the pipeline at full rate makes room in a tenth of this; longer means that it waits for the broker
 

@@ -14,6 +14,7 @@ from models.scorer import Scorer
 from stream_app.decode import Decoded
 
 ROLE = "champion"
+_DECISIONS: tuple[Decision, ...] = ("negative", "positive", "insufficient_data")
 
 
 class ScoreStage:
@@ -50,9 +51,10 @@ class ScoreStage:
         probabilities = self._score(values.astype(np.float32))
         if not np.isfinite(probabilities).all():
             raise ArithmeticError("expected finite probabilities of the model, got NaN or infinity")
-        judged = missing <= self._table.max_missing
-        decisions = np.where(judged, np.where(probabilities >= self._threshold, "positive", "negative"), _INSUFFICIENT)
-        names, counts = np.unique(decisions, return_counts=True)
+        codes = np.where(missing > self._table.max_missing, 2, probabilities >= self._threshold)
+        numbers: list[float | None] = probabilities.tolist()
+        for row in np.flatnonzero(codes == _DECISIONS.index("insufficient_data")):
+            numbers[row] = None
         model, threshold = self._model, self._threshold
         predictions = [
             encode(
@@ -61,8 +63,8 @@ class ScoreStage:
                     event.patient_id,
                     model,
                     ROLE,
-                    None if decision == _INSUFFICIENT else probability,
-                    decision,
+                    probability,
+                    _DECISIONS[code],
                     threshold,
                     authenticated,
                     absent,
@@ -70,22 +72,15 @@ class ScoreStage:
                     now_ms,
                 )
             )
-            for event, authenticated, probability, decision, absent in zip(
-                decoded.records,
-                decoded.authenticated,
-                probabilities.tolist(),
-                decisions.tolist(),
-                missing.tolist(),
-                strict=True,
+            for event, authenticated, probability, code, absent in zip(
+                decoded.records, decoded.authenticated, numbers, codes.tolist(), missing.tolist(), strict=True
             )
         ]
-        return predictions, dict(zip(names.tolist(), counts.tolist(), strict=True))
+        counts = np.bincount(codes, minlength=len(_DECISIONS)).tolist()
+        return predictions, dict(zip(_DECISIONS, counts, strict=True))
 
     def _matrix(self, events: list[Event]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         width = len(self._table.features)
         rows = map(msgspec.structs.astuple, [event.features for event in events])  # type: ignore[attr-defined]  # typed by the table
         flat = np.fromiter(chain.from_iterable(rows), np.float64, width * len(events))  # None becomes NaN
         return flat.reshape(len(events), width)
-
-
-_INSUFFICIENT: Decision = "insufficient_data"
