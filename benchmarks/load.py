@@ -1,13 +1,14 @@
 """Filling the input topic before a run."""
 
 import time
+from pathlib import Path
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.cluster import end_offsets
-from benchmarks.events import EventMaker
-from contracts.mac import KEY_ID_HEADER, MAC_HEADER, SourceKey, compute_mac
+from benchmarks.events import SOURCE, EventMaker
+from contracts.mac import KEY_ID_HEADER, KEYRING_FILE, MAC_HEADER, Keyring, SourceKey, compute_mac
 
 PRODUCER = {"acks": "all", "enable.idempotence": True, "compression.type": "lz4"}
 
@@ -40,6 +41,12 @@ def preload(bootstrap: str, topic: str, count: int, key: SourceKey | None) -> No
     written = sum(end_offsets(AdminClient({"bootstrap.servers": bootstrap}), topic).values())
     if left or written != count:
         raise RuntimeError(f"topic {topic}: expected {count} events written, got {written}")
+
+
+def signing_key(keys: Path) -> SourceKey:
+    """Return the key that the synthetic source signs with, from the keyring in the directory `keys`."""
+    file = keys / KEYRING_FILE
+    return Keyring.from_toml(file.read_text(), origin=str(file)).key_for(SOURCE)
 
 
 def mac_headers(key: SourceKey, record_key: bytes, value: bytes) -> list[tuple[str, str | bytes | None]]:

@@ -15,13 +15,12 @@ from benchmarks import floor, measure
 from benchmarks.cluster import PARTITIONS, Cluster, cluster
 from benchmarks.contenders import CONTENDERS, Contender, Place
 from benchmarks.environments import python_of
-from benchmarks.events import SOURCE, EventMaker
-from benchmarks.load import preload
+from benchmarks.events import EventMaker
+from benchmarks.load import preload, signing_key
 from benchmarks.measure import Measurement
 from benchmarks.options import model, parser
 from benchmarks.report import WIDTH, caption, context, write_json, write_plot
 from benchmarks.stats import ratio
-from contracts.mac import KEYRING_FILE, Keyring, SourceKey
 from contracts.topics import EVENTS
 
 if TYPE_CHECKING:
@@ -115,12 +114,6 @@ def run(
                 _say(f"round {number}: {contender.name} {this[contender.name].events_per_s:,.0f} events/s")
             done.append(this)
     return done
-
-
-def signing_key(keys: Path) -> SourceKey:
-    """Return the key that the synthetic source signs with."""
-    file = keys / KEYRING_FILE
-    return Keyring.from_toml(file.read_text(), origin=str(file)).key_for(SOURCE)
 
 
 def summarise(rounds: Sequence[Round], contenders: Sequence[Contender]) -> list[dict[str, Any]]:
