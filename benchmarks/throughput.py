@@ -143,14 +143,12 @@ def summarise(rounds: Sequence[Round], contenders: Sequence[Contender]) -> list[
 def table(summary: Sequence[dict[str, Any]]) -> Table:
     """Return the summary for people."""
     built = Table(title="Throughput, median of the rounds")
-    for column in ("who", "guarantee"):
-        built.add_column(column)
-    for column in ("events/s", "lowest-highest", "CPU µs/event", "of the floor", "CardioSentry / it", "events"):
-        built.add_column(column, justify="right")
+    built.add_column("who, guarantee")
+    for column in ("events/s", "lowest-highest", "CPU µs/event", "of the floor", "ours / it", "events"):
+        built.add_column(column, justify="right", no_wrap=True)
     for row in summary:
         built.add_row(
-            row["title"],
-            row["guarantee"],
+            f"{row['title']}, {row['guarantee']}",
             f"{row['events_per_s']:,.0f}",
             f"{row['lowest']:,.0f}-{row['highest']:,.0f}",
             f"{row['cpu_us_per_event']:.1f}",
