@@ -4,6 +4,8 @@ from types import TracebackType
 
 from confluent_kafka import Producer
 
+from contracts.topics import TOPICS
+
 
 class EmbeddedBroker:
     """A Kafka to try out: groups, transactions and idempotence answer; records live in memory.
@@ -15,6 +17,8 @@ class EmbeddedBroker:
         self._client = Producer({"bootstrap.servers": "embedded", "test.mock.num.brokers": 1, "log_level": 0})
         broker = next(iter(self._client.list_topics(timeout=10).brokers.values()))
         self.address = f"{broker.host}:{broker.port}"
+        for topic in TOPICS:
+            self._client.list_topics(topic.name, timeout=10)  # asking makes it
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

@@ -1,9 +1,11 @@
 """What commands ask of a cluster."""
 
 import logging
+from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ClusterMetadata
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from contracts.errors import UserError
 from contracts.settings import Settings
@@ -12,7 +14,7 @@ from contracts.topics import TOPICS
 _TIMEOUT_S = 10.0
 
 
-def client_properties(settings: Settings) -> dict[str, object]:
+def client_properties(settings: Settings) -> dict[str, Any]:
     """Return the properties of a client, its own connection log silenced: what matters comes back as an error."""
     silent = logging.getLogger("librdkafka")
     silent.addHandler(logging.NullHandler())
@@ -34,7 +36,7 @@ def cluster(client: AdminClient, settings: Settings) -> ClusterMetadata:
         return client.list_topics(timeout=_TIMEOUT_S)
     except KafkaException:
         raise UserError(
-            f"setting bootstrap: expected a Kafka broker at {settings.bootstrap}, none answered within {_TIMEOUT_S:.0f} s"
+            f"setting bootstrap: expected a Kafka broker at {settings.bootstrap}, none answered in {_TIMEOUT_S:.0f} s"
         ) from None
 
 
@@ -52,7 +54,7 @@ def require_topics(settings: Settings) -> None:
     ]
     if missing:
         raise UserError(
-            f"{settings.bootstrap}: expected the topics {', '.join(missing)}; make them with `cardiosentry topics create`"
+            f"{settings.bootstrap}: expected the topics {', '.join(missing)}; run `cardiosentry topics create`"
         )
 
 

@@ -35,10 +35,11 @@ def _make(path: Path, make: Callable[[], object]) -> Iterator[tuple[Path, bool]]
 
 
 def _keyring(sources: Sequence[str]) -> str:
-    entries = [
-        f'[{source.replace("/", "-")}-{secrets.token_hex(4)}]\nsecret = "{secrets.token_hex(SECRET_BYTES)}"\nsources = ["{source}"]\n'
-        for source in sources
-    ]
+    entries = []
+    for source in sources:
+        key_id = f"{source.replace('/', '-')}-{secrets.token_hex(4)}"
+        secret = secrets.token_hex(SECRET_BYTES)
+        entries.append(f'[{key_id}]\nsecret = "{secret}"\nsources = ["{source}"]\n')
     return (
         "# The keys of the sources. A key speaks for its sources and everything below them.\n"
         "# To rotate: add a new key below the old one, move the producers to it, then remove the old one.\n\n"
@@ -49,3 +50,17 @@ def _keyring(sources: Sequence[str]) -> str:
 def _write_secret(path: Path, text: str) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
+
+
+def read_pseudonym_key(directory: Path) -> bytes:
+    """Read the pseudonym key (64 hex digits); raise `UserError` that names the file."""
+    path = directory / PSEUDONYM_KEY_FILE
+    try:
+        key = bytes.fromhex(path.read_text().strip())
+    except OSError as error:
+        raise UserError(f"{path}: expected the pseudonym key of `keys generate`: {error.strerror}") from None
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise UserError(f"{path}: expected 64 hex digits, got something else")
+    return key

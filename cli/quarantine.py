@@ -29,7 +29,7 @@ def show(settings: Settings, origins: tuple[str, ...], count: int) -> None:
     """
     from cli.kafka import client_properties
     from contracts.topics import QUARANTINE
-    from monitoring.reader import TopicReader
+    from monitoring.reader import TopicReader, headers
     from stream_app import quarantine
 
     key = quarantine.load_reviewers_private_key(Path(settings.keys) / quarantine.PRIVATE_KEY_FILE)
@@ -38,16 +38,16 @@ def show(settings: Settings, origins: tuple[str, ...], count: int) -> None:
     with TopicReader(client_properties(settings), [settings.topic_prefix + QUARANTINE.name], beginning=True) as reader:
         while shown < count and (messages := reader.read(2.0)):
             for message in messages:
-                headers = dict(message.headers() or [])
-                origin = headers.get(quarantine.ORIGIN_HEADER, b"").decode()
+                plain = headers(message)
+                origin = plain.get(quarantine.ORIGIN_HEADER, b"").decode()
                 if (wanted and origin not in wanted) or shown == count:
                     continue
-                record_key, value = quarantine.unframe(quarantine.unseal(key, message.value() or b"", headers))
-                size = int(headers[quarantine.SIZE_HEADER])
+                record_key, value = quarantine.unframe(quarantine.unseal(key, message.value() or b"", plain))
+                size = int(plain[quarantine.SIZE_HEADER])
                 cut = f", the first {quarantine.MAX_COPY_BYTES} bytes" if size > quarantine.MAX_COPY_BYTES else ""
-                click.echo(f"{origin}  {headers[quarantine.REASON_HEADER].decode()}")
-                click.echo(f"  {headers[quarantine.DETAIL_HEADER].decode()}")
-                click.echo(f"  {size} bytes{cut}, {headers[quarantine.DIGEST_HEADER].decode()}")
+                click.echo(f"{origin}  {plain[quarantine.REASON_HEADER].decode()}")
+                click.echo(f"  {plain[quarantine.DETAIL_HEADER].decode()}")
+                click.echo(f"  {size} bytes{cut}, {plain[quarantine.DIGEST_HEADER].decode()}")
                 click.echo(f"  key   {record_key!r}\n  value {value!r}\n")
                 shown += 1
                 wanted.discard(origin)

@@ -26,7 +26,7 @@ def command(settings: Settings, topic: str, beginning: bool, count: int | None) 
     from cli.kafka import client_properties
     from contracts.codec import encode
     from contracts.topics import QUARANTINE
-    from monitoring.reader import TopicReader
+    from monitoring.reader import TopicReader, headers
 
     done = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
@@ -36,8 +36,8 @@ def command(settings: Settings, topic: str, beginning: bool, count: int | None) 
             while not done.is_set() and printed != count:
                 for message in reader.read(0.2, 500 if count is None else min(500, count - printed)):
                     if topic == QUARANTINE.name:
-                        headers = message.headers() or []
-                        line = encode({name: value.decode() for name, value in headers if name in SHOWN})
+                        found = headers(message)
+                        line = encode({name: found[name].decode() for name in SHOWN})
                     else:
                         line = message.value() or b"null"
                     click.echo(line)

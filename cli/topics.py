@@ -25,7 +25,7 @@ def create(settings: Settings, partitions: int, replication: int) -> None:
       cardiosentry topics create --bootstrap localhost:9092 --partitions 12 --replication 3
     """
     from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.admin import NewTopic
+    from confluent_kafka.cimpl import NewTopic
 
     from cli.embedded import is_embedded
     from cli.kafka import admin, cluster

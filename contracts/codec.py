@@ -20,7 +20,7 @@ _PATH = re.compile(r" - at `\$[a-z_.]*`$")
 
 
 def decoder(record_type: type[T]) -> Callable[[bytes], T]:
-    """Return a strict decoder of `record_type`: it raises `msgspec.DecodeError` or `UnicodeDecodeError`, see `explain`."""
+    """Return a strict decoder of `record_type`; what it raises goes to `explain`."""
     return msgspec.json.Decoder(record_type).decode
 
 

@@ -1,4 +1,4 @@
-"""The forms of the identifiers on the wire. Each is checkable, so that a name or a record number cannot pass for one."""
+"""The forms of the identifiers on the wire, checkable so that no name or record number can pass for one."""
 
 import base64
 import hashlib

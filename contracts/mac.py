@@ -70,7 +70,7 @@ class Keyring:
 
     @classmethod
     def from_toml(cls, text: str, *, origin: str) -> "Keyring":
-        """Read a keyring file: a table a key id with `secret` (64 hex digits) and `sources`. `origin` names it in errors."""
+        """Read a keyring: a table a key id with `secret` (64 hex digits) and `sources`; `origin` names it in errors."""
         try:
             entries = msgspec.convert(tomllib.loads(text), dict[str, _KeyEntry])
             return cls(

@@ -1,6 +1,6 @@
-"""Settings: a TOML file, then CARDIOSENTRY_… in the environment, then options; the later wins, unknown ones are refused.
+"""Settings: a TOML file, then CARDIOSENTRY_… in the environment, then options; the later wins.
 
-This module does no I/O: the caller hands in the file's text and the environment.
+Unknown settings are refused. This module does no I/O: the caller hands in the file's text and the environment.
 """
 
 import re

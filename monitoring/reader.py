@@ -9,6 +9,12 @@ from contracts.errors import UserError
 _TIMEOUT_S = 10.0
 
 
+def headers(message: Message) -> dict[str, bytes]:
+    """Return a record's headers by name, the last of each."""
+    found = dict(message.headers() or [])
+    return {name: value for name, value in found.items() if isinstance(value, bytes)}
+
+
 class TopicReader:
     """Reads every partition of some topics, from their beginning or from now on.
 
@@ -23,7 +29,7 @@ class TopicReader:
                 "group.id": "cardiosentry-reader",  # asked for, never joined: partitions are assigned by hand
                 "enable.auto.commit": "false",
                 "isolation.level": "read_committed",
-            }  # type: ignore[arg-type]  # librdkafka takes strings, numbers and a logger
+            }
         )
         start = OFFSET_BEGINNING if beginning else OFFSET_END
         partitions = []
@@ -32,9 +38,8 @@ class TopicReader:
                 found = self._consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
             except KafkaException:
                 self._consumer.close()
-                raise UserError(
-                    f"setting bootstrap: expected a Kafka broker at {properties.get('bootstrap.servers')}, none answered"
-                ) from None
+                address = properties.get("bootstrap.servers")
+                raise UserError(f"setting bootstrap: expected a Kafka broker at {address}, none answered") from None
             if found.error is not None or not found.partitions:
                 self._consumer.close()
                 raise UserError(f"topic {topic}: expected an existing topic, the broker has none of this name")
@@ -42,7 +47,7 @@ class TopicReader:
         self._consumer.assign(partitions)
 
     def read(self, timeout_s: float, at_most: int = 5000) -> list[Message]:
-        """Return what is there, waiting up to `timeout_s` for the first record; errors of the connection are waited out."""
+        """Return what is there, waiting up to `timeout_s` for the first record; connection errors are waited out."""
         first = self._consumer.poll(timeout_s)
         if first is None:
             return []

@@ -31,7 +31,7 @@ class Report(msgspec.Struct, frozen=True):
         return sum(count.failed for count in self.topics.values())
 
 
-class PublishFailed(UserError):  # noqa: N818  # as contracts.errors.ModelRejected: what happened to whom
+class PublishFailed(UserError):  # as contracts.errors.ModelRejected: what happened to whom
     """At least one record was not confirmed; `report` counts."""
 
     def __init__(self, text: str, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""The Faust app: agents, timers and pages around the processor. The only module beside transport.py that knows Faust."""
+"""The Faust app: agents, timers and pages around the processor; with transport.py the only code that knows Faust."""
 
 import asyncio
 import gc
@@ -16,14 +16,13 @@ import faust
 from faust.types.transports import TransportT
 from faust.web import Request, Response, View
 
-from contracts.errors import UserError
 from contracts.events import ModelRef, Outcome, event_type
-from contracts.mac import KEYRING_FILE, Keyring
 from contracts.settings import Settings
 from contracts.topics import EVENTS, OUTCOMES
 from models.scorer import Scorer
 from models.sign import PUBLIC_KEY_FILE
 from models.verify import verify_bundle
+from stream_app.configuration import read_keyring
 from stream_app.decode import Decoder
 from stream_app.output import AtLeastOnceOutput, Output, TransactionalOutput
 from stream_app.pipeline import EventPipeline, OutcomePipeline
@@ -87,7 +86,7 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     scorer = Scorer(bundle)
     sealer = Sealer(load_reviewers_public_key(keys / REVIEWERS_FILE))
     checks: dict[str, Any] = {
-        "keyring": load_keyring(keys / KEYRING_FILE, required=settings.require_mac),
+        "keyring": read_keyring(keys, required=settings.require_mac),
         "require_mac": settings.require_mac,
         "max_future_ms": settings.max_future_s * 1000,
     }
@@ -131,7 +130,7 @@ def _add_agents(app: CardioSentryApp, events_topic: str, outcomes_topic: str) ->
     async def in_pipeline(call: Any, *args: Any) -> None:
         try:
             await asyncio.get_running_loop().run_in_executor(pipeline, call, *args)
-        except Exception as error:  # noqa: BLE001 - a defect must end the worker, not be restarted over
+        except Exception as error:  # a defect must end the worker, not be restarted over
             app.die(error)
 
     for name in (events_topic, outcomes_topic):
@@ -173,22 +172,6 @@ def _add_pages(app: CardioSentryApp) -> None:
 def kafka_properties(settings: Settings) -> dict[str, str]:
     """Return the librdkafka properties that every client of this process shares."""
     return {"bootstrap.servers": settings.bootstrap, **settings.kafka}
-
-
-def load_keyring(path: Path, *, required: bool) -> Keyring:
-    """Read the keyring; a missing one is fine only where records without a MAC are taken."""
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        if not required:
-            return Keyring({})
-        raise UserError(
-            f"{path}: expected the keyring of the sources; make one with `cardiosentry keys generate`, or set "
-            "require_mac to false to score records without a MAC"
-        ) from None
-    except OSError as error:
-        raise UserError(f"{path}: expected a readable keyring: {error.strerror}") from None
-    return Keyring.from_toml(text, origin=str(path))
 
 
 def _output(settings: Settings, slot: int) -> Output:

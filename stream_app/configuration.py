@@ -1,4 +1,4 @@
-"""Reads the settings of this process: the file that CARDIOSENTRY_CONFIG or an option names, the environment, options."""
+"""Reads what a process is told: its settings (a file, the environment, options) and its keyring."""
 
 import os
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import UserError
+from contracts.mac import KEYRING_FILE, Keyring
 from contracts.settings import CONFIG_VARIABLE, Settings, load_settings
 
 
@@ -19,3 +20,20 @@ def read_settings(file: Path | None = None, options: Mapping[str, Any] | None = 
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{named}: expected a readable TOML file of settings: {error}") from None
     return load_settings(text, os.environ, options or {}, file=str(named or ""))
+
+
+def read_keyring(directory: Path, *, required: bool) -> Keyring:
+    """Read the keyring of a key directory; a missing one is fine only where `required` is false."""
+    path = directory / KEYRING_FILE
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        if not required:
+            return Keyring({})
+        raise UserError(
+            f"{path}: expected the keyring of the sources; make one with `cardiosentry keys generate`, or set "
+            "require_mac to false to score records without a MAC"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path}: expected a readable keyring: {error.strerror}") from None
+    return Keyring.from_toml(text, origin=str(path))

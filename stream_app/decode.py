@@ -1,4 +1,4 @@
-"""Decode and authenticate: bytes of a batch in, checked records and rejections out. No record costs another anything."""
+"""Decode and authenticate: bytes of a batch in, checked records and rejections out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

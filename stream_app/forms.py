@@ -1,4 +1,4 @@
-"""Checks the form of identifiers over a whole batch: a table look-up a byte instead of a regular expression a record."""
+"""Checks the form of identifiers over a whole batch, by table look-ups instead of regular expressions."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class FixedForm:
-    """A form of fixed length: one character class a position, as in ``[0-9a-f]{8}-[0-9a-f]{4}`` or ``pp1_[a-z2-7]{26}``.
+    """A form of fixed length, one character class a position, as in ``[0-9a-f]{8}-[0-9a-f]{4}``.
 
     >>> FixedForm(r"p_[ab]{2}").bad(["p_ab", "p_ac", "p_", "p_ba"])
     [1, 2]

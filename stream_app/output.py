@@ -180,5 +180,5 @@ _REBALANCING = {
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError._NO_OFFSET,  # noqa: SLF001 - librdkafka's own codes carry an underscore
+    KafkaError._NO_OFFSET,  # librdkafka's own codes carry an underscore
 }

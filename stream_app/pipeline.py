@@ -11,7 +11,6 @@ from stream_app.decode import Decoded, Decoder
 from stream_app.quarantine import Quarantined, Sealer, frame
 from stream_app.score import ScoreStage
 
-
 _OBSERVED_AT = attrgetter("observed_at")
 
 

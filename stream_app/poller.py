@@ -79,7 +79,7 @@ class Poller(threading.Thread):
                     self._stay_alive()
             self._processor.partitions_revoked()  # commit before closing: a commit that meets the close never returns
             self.consumer.close()
-        except BaseException as error:  # noqa: BLE001 - whatever ends this thread must end the process
+        except BaseException as error:  # whatever ends this thread must end the process
             self._on_error(error)
 
     def _fetch(self) -> None:
@@ -104,7 +104,7 @@ class Poller(threading.Thread):
         self.consumer.resume(self.consumer.assignment())
 
     def _hand_over(self, epoch: int, messages: list[Message]) -> None:
-        """Hand over what was fetched since `epoch`; across a rebalance it cannot be told whose it is: fetch it again."""
+        """Hand over what was fetched in `epoch`; across a rebalance nobody can tell whose it is: fetch it again."""
         if messages and epoch != self._epoch:
             self._rewind()
             return

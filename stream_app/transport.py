@@ -116,7 +116,7 @@ class Consumer(FaustConsumer):
     def _new_topicpartition(self, topic: str, partition: int) -> TP:
         return TP(topic, partition)
 
-    def topic_partitions(self, topic: str) -> int | None:
+    def topic_partitions(self, _: str) -> int | None:
         return None
 
     def verify_event_path(self, now: float, tp: TP) -> None:

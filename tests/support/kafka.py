@@ -66,7 +66,7 @@ broker.heartbeat.interval.ms=500
 """
 
 
-class KafkaUnavailable(Exception):  # noqa: N818  # says what is so, as python-tuf's errors do
+class KafkaUnavailable(Exception):  # says what is so, as python-tuf's errors do
     """This machine cannot run the broker; the text says what is missing."""
 
 
@@ -80,7 +80,7 @@ class KafkaServer:
     def __init__(self, *, heap: str = "1g") -> None:
         self._heap = heap
         self._dir = Path(tempfile.mkdtemp(prefix="cardiosentry-kafka-"))
-        self._port, self._controller_port = _free_ports(2)
+        self._port, self._controller_port = free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
 
@@ -246,7 +246,8 @@ def _run(*command: str) -> None:
         )
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody is bound to, below the range of clients' own ends."""
     found: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as trial:

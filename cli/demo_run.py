@@ -1,0 +1,210 @@
+"""The demo: broker, worker, producer and reader around one tally."""
+
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import click
+from rich.live import Live
+
+from cli.embedded import EmbeddedBroker
+from cli.keyfiles import generate_keys, read_pseudonym_key
+from contracts.errors import UserError
+from contracts.topics import EVENTS, MODEL_ALERTS, PREDICTIONS, QUARANTINE, SECURITY_ALERTS
+from monitoring.live import LiveView
+from monitoring.reader import TopicReader, headers
+from monitoring.tally import Tally
+from producers.malformed import WithMalformed
+from producers.pacing import Pace
+from producers.publish import Publisher
+from producers.replay import replay
+from producers.run import run
+from producers.sign import Signer
+from producers.sources import Source, SourceRecord
+from producers.synthetic import SyntheticPatients
+from stream_app import quarantine
+from stream_app.app import free_port
+from stream_app.configuration import read_keyring
+
+_START_TIMEOUT_S = 60.0
+_SETTLE_TIMEOUT_S = 30.0  # after the last event was sent
+_STOP_TIMEOUT_S = 40.0
+_MALFORMED_SHARE = 0.02
+_OUTCOME_DELAY_S = 1.0
+# The embedded broker answers a fetch that finds nothing only after its longest wait, new records or not.
+_FAST_FETCH = {"fetch.wait.max.ms": "10"}
+_FAST_FETCH_OPTION = ["-X", "fetch.wait.max.ms=10"]
+_SOURCES = ("uci", "synthetic")
+
+
+class Demo:
+    """One run. `directory` gets keys, model and the worker's log; `stopped` ends it early."""
+
+    def __init__(
+        self, directory: Path, *, rate: float, seed: int, seconds: float | None, stopped: threading.Event
+    ) -> None:
+        self._directory = directory
+        self._keys = directory / "keys"
+        self._log = directory / "worker.log"
+        self._rate, self._seed, self._seconds, self._stopped = rate, seed, seconds, stopped
+        self._sent: deque[tuple[str, int, int]] = deque()  # from the producer's thread to the reader's
+        self._failure: UserError | None = None
+        self.tally = Tally()
+
+    def run(self, *, live: bool) -> bool:
+        """Run until `stopped` or the time is over; return whether every event sent came back, once."""
+        self._prepare()
+        with EmbeddedBroker() as broker, self._worker(broker.address) as worker:
+            topics = [topic.name for topic in (PREDICTIONS, QUARANTINE, SECURITY_ALERTS, MODEL_ALERTS)]
+            with TopicReader({"bootstrap.servers": broker.address, **_FAST_FETCH}, topics, beginning=True) as reader:
+                view = LiveView(self.tally, broker.address)
+                with Live(get_renderable=view.render, screen=True, refresh_per_second=5) if live else _lines(view):
+                    self._watch(broker.address, reader, worker, view)
+        summary = self.tally.summary()
+        good = summary.events_sent > 0 and summary.unaccounted == 0 and summary.doubled == 0
+        _say(
+            f"{summary.events_sent} events sent: {summary.predictions} predictions, "
+            f"{sum(summary.quarantined.values())} quarantined, {summary.unaccounted} unaccounted for, {summary.doubled} doubled"
+        )
+        return good
+
+    def _prepare(self) -> None:
+        from models.sign import PRIVATE_KEY_FILE
+        from models.train import train_bundle
+
+        for path, _ in generate_keys(self._keys, _SOURCES):
+            _say(f"made {path.name}")
+        train_bundle(self._directory / "bundle", self._keys / PRIVATE_KEY_FILE, progress=_say)
+
+    @contextmanager
+    def _worker(self, address: str) -> Iterator["subprocess.Popen[bytes]"]:
+        port = free_port("127.0.0.1")
+        options = {
+            "--bootstrap": address,
+            "--bundle": self._directory / "bundle",
+            "--keys": self._keys,
+            "--web-port": port,
+        }
+        command = [sys.executable, "-m", "cli", "serve", "--no-require-mac", *_FAST_FETCH_OPTION]
+        with self._log.open("wb") as log:
+            worker = subprocess.Popen(
+                [*command, *(str(part) for option in options.items() for part in option)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is ours: the worker stops after the last event came back
+            )
+        try:
+            self._wait_until_ready(worker, f"http://127.0.0.1:{port}/health/ready")
+            yield worker
+        finally:
+            worker.terminate()
+            try:
+                worker.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+
+    def _wait_until_ready(self, worker: "subprocess.Popen[bytes]", page: str) -> None:
+        _say("the worker verifies the model and joins …")
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not self._stopped.wait(0.1):
+            if worker.poll() is not None or time.monotonic() > deadline:
+                raise UserError(f"demo: expected a worker that gets ready, its log:\n{self._log.read_text()[-2000:]}")
+            with suppress(OSError), urllib.request.urlopen(page, timeout=1) as answer:  # noqa: S310 - our own page
+                if answer.status == 200:
+                    return
+
+    def _watch(self, address: str, reader: TopicReader, worker: "subprocess.Popen[bytes]", view: LiveView) -> None:
+        producer = threading.Thread(target=self._produce, args=(address, view), name="producer", daemon=True)
+        started = time.monotonic()
+        producer.start()
+        sent_at = None
+        while True:
+            self._take(reader)
+            if worker.poll() is not None:
+                raise UserError(f"demo: expected the worker to run, it ended:\n{self._log.read_text()[-2000:]}")
+            now = time.monotonic()
+            if self._seconds is not None and now - started > self._seconds:
+                self._stopped.set()
+            if producer.is_alive():
+                continue
+            if self._failure is not None:
+                raise self._failure
+            sent_at = sent_at or now
+            if not self._sent and (self.tally.unaccounted() == 0 or now - sent_at > _SETTLE_TIMEOUT_S):
+                self._take(reader)  # whatever came twice has had its time to show
+                return
+
+    def _take(self, reader: TopicReader) -> None:
+        while self._sent:
+            self.tally.sent(*self._sent.popleft())
+        messages = reader.read(0.1)
+        now_ms = time.time() * 1000
+        for message in messages:
+            value = message.value() or b""
+            match message.topic():
+                case PREDICTIONS.name:
+                    self.tally.predicted(value, now_ms)
+                case QUARANTINE.name:
+                    plain = headers(message)
+                    names = (quarantine.ORIGIN_HEADER, quarantine.REASON_HEADER, quarantine.DETAIL_HEADER)
+                    self.tally.quarantine(*(plain[name].decode() for name in names))
+                case _:
+                    self.tally.alerted(value)
+
+    def _produce(self, address: str, view: LiveView) -> None:
+        keyring = read_keyring(self._keys, required=True)
+        pseudonym_key = read_pseudonym_key(self._keys)
+        signer = Signer(keyring)
+
+        def spoilt(source: Source) -> Source:
+            return WithMalformed(source, fraction=_MALFORMED_SHARE, seed=self._seed, signer=signer, mac_required=False)
+
+        try:
+            with Publisher(address, keyring=keyring, on_delivered=self._delivered) as publisher:
+                view.phase = "replaying the 920 UCI patients"
+                run(
+                    spoilt(replay(pseudonym_key=pseudonym_key, outcome_delay_s=_OUTCOME_DELAY_S)),
+                    publisher,
+                    Pace(self._rate),
+                    stop=self._stopped.is_set,
+                )
+                view.phase = "synthetic patients, until Ctrl-C"
+                synthetic = SyntheticPatients(pseudonym_key=pseudonym_key, seed=self._seed)
+                run(spoilt(synthetic), publisher, Pace(self._rate), stop=self._stopped.is_set)
+                view.phase = "waiting for the last predictions"
+        except UserError as error:
+            self._failure = error
+
+    def _delivered(self, topic: str, partition: int, offset: int, record: SourceRecord) -> None:
+        if topic == EVENTS.name:
+            self._sent.append((record.event_id, partition, offset))
+
+
+@contextmanager
+def _lines(view: LiveView) -> Iterator[None]:
+    """Instead of the live view: a line every two seconds on standard error."""
+    done = threading.Event()
+
+    def tell() -> None:
+        while not done.wait(2.0):
+            _say(view.line())
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

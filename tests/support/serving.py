@@ -1,0 +1,165 @@
+"""The real `cardiosentry serve` in processes of its own."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from tests.support.kafka import free_ports
+from tests.support.site import Site
+
+ROOT = Path(__file__).parents[2]
+READY_S = 45.0
+"""A worker is ready 3-4 s after its start on an idle machine; both cores may be busy with other tests."""
+
+_MAX_WORKERS = 4
+_DIED = re.compile(r"worker died slot=\d+ exit=(-?\d+)")
+
+
+class Serving:
+    """`cardiosentry serve` over `site`, its options as keyword arguments; leaving the context kills what still runs.
+
+    All output goes to `log`, which a restart appends to.
+    """
+
+    def __init__(self, site: Site, bootstrap: str, prefix: str, log: Path, **options: str | int | bool) -> None:
+        self.log = log
+        self.web_port = consecutive_free_ports(_MAX_WORKERS)
+        defaults = {"bundle": str(site.bundle), "keys": str(site.keys), "group": f"{prefix}group", "instance": "test"}
+        given = {**defaults, "bootstrap": bootstrap, "topic_prefix": prefix, "web_port": self.web_port, **options}
+        self._arguments = ["serve", *(part for name, value in given.items() for part in _option(name, value))]
+        self.process: subprocess.Popen[bytes] | None = None
+        self._children: list[psutil.Process] = []
+
+    def start(self) -> Self:
+        """Start the supervisor; do not wait."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command(*self._arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT
+            )
+        return self
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the worker processes that run now."""
+        assert self.process
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found = psutil.Process(self.process.pid).children()
+            self._children = [child for child in {*self._children, *found} if child.is_running()]
+            return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
+        return []
+
+    def wait_until_ready(self, workers: int = 1) -> Self:
+        """Wait until every worker holds a partition; fail with the log when one does not."""
+        wait_for(lambda: all(self.get("/health/ready", slot)[0] == 200 for slot in range(workers)), READY_S, self.text)
+        return self
+
+    def get(self, path: str, slot: int = 0) -> tuple[int, str]:
+        """Return status and body of a worker's page; status 0 where nobody listens."""
+        return get(f"http://127.0.0.1:{self.web_port + slot}{path}")
+
+    def metric(self, name: str, slot: int = 0) -> float:
+        """Return the sum of a worker's metric over its labels; 0 where nobody listens."""
+        lines = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", self.get("/metrics", slot)[1], re.MULTILINE)
+        return sum(map(float, lines))
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 45.0) -> int:
+        """Send the supervisor a signal and return its exit code; SIGKILL leaves the workers to notice by themselves."""
+        assert self.process
+        self.workers()
+        self.process.send_signal(how)
+        return self.process.wait(timeout_s)
+
+    def wait_until_workers_are_gone(self, timeout_s: float = 30.0) -> None:
+        """Wait for the end of workers whose supervisor was killed."""
+        wait_for(lambda: not any(map(_runs, self._children)), timeout_s, self.text)
+
+    def text(self) -> str:
+        """Return the log so far."""
+        return self.log.read_text("utf-8", "replace")
+
+    def exits(self) -> list[int]:
+        """Return how the workers ended that the supervisor had to start again: exit codes, signals as -number."""
+        return [int(code) for code in _DIED.findall(self.text())]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is None:
+            return
+        self.workers()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for child in self._children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+
+
+def command(*arguments: str) -> list[str]:
+    """Return how to run the command `cardiosentry` with this interpreter."""
+    return [sys.executable, "-m", "cli", *arguments]
+
+
+def get(url: str) -> tuple[int, str]:
+    """Return status and body of a page; status 0 where nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - a page on this machine
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float, explain: Callable[[], str] = str) -> None:
+    """Wait until `condition` holds; fail with what `explain` says after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:g} s: {explain()[-4000:]}")
+        time.sleep(0.05)
+
+
+def consecutive_free_ports(count: int) -> int:
+    """Return the first of `count` ports in a row that nobody listens on."""
+    while True:
+        (first,) = free_ports(1)
+        if all(is_free(first + number) for number in range(1, count)):
+            return first
+
+
+def is_free(port: int) -> bool:
+    return get(f"http://127.0.0.1:{port}/")[0] == 0
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment without settings of CardioSentry."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CARDIOSENTRY_")}
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _option(name: str, value: str | int | bool) -> list[str]:
+    flag = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        return [flag if value else "--no-" + flag[2:]]
+    return [flag, str(value)]
