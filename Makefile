@@ -1,0 +1,63 @@
+# The two commands: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= $(shell command -v python3.11 || echo python3)
+BIN := .venv/bin
+UV := $(BIN)/uv
+COMPILE := $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
+INSTALL := $(UV) pip install -q --python $(BIN)/python
+
+.PHONY: help demo install dev test check chaos bench bench-throughput bench-latency bench-memory model-card schemas lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+demo: install ## score real and synthetic patients on an embedded broker, live
+	@$(BIN)/cardiosentry demo
+
+install: .venv/installed ## set up .venv to run CardioSentry
+dev: .venv/installed-dev ## set up .venv to work on CardioSentry
+
+test: dev check ## all tests, on a real Kafka where Java 17 and Maven are there
+	$(BIN)/python -m pytest
+
+check: dev ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+chaos: dev ## kill workers and broker under load on a real Kafka, and count every event
+	$(BIN)/python -m tests.chaos.chaos
+
+bench: bench-throughput bench-latency bench-memory ## every benchmark, about an hour
+
+bench-throughput: dev ## beside a plain loop, Quix Streams, Bytewax and Faust as it ships
+	$(BIN)/python -m benchmarks.throughput
+bench-latency: dev ## under open-loop load
+	$(BIN)/python -m benchmarks.latency
+bench-memory: dev ## ten minutes at full rate
+	$(BIN)/python -m benchmarks.memory
+
+model-card: dev ## evaluate the model and write docs/model-card.md
+	$(BIN)/cardiosentry card
+
+lock: dev ## pin the dependencies again, with hashes
+	$(COMPILE) requirements-uv.in -o requirements-uv.lock
+	$(COMPILE) pyproject.toml --extra train --extra build -o requirements.lock
+	$(COMPILE) pyproject.toml --all-extras -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove what make made
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+# pip checks the hash of uv, uv the hashes of the rest, at a tenth of pip's time
+$(UV): requirements-uv.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-uv.lock
+	@touch $@
+
+.venv/installed: $(UV) requirements.lock pyproject.toml
+	$(INSTALL) --require-hashes -r requirements.lock
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
