@@ -1,11 +1,14 @@
-"""The brokers that tests run against."""
+"""What several suites run on: the brokers, and one trained and signed bundle a test session."""
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from models.verify import VerifiedBundle, verify_bundle
 from tests.support.broker import Broker
 from tests.support.embedded import embedded_broker
 from tests.support.kafka import KafkaServer, KafkaUnavailable
@@ -45,3 +48,33 @@ def broker(request: pytest.FixtureRequest) -> Broker:
     found = request.getfixturevalue("kafka" if request.param == "real" else "embedded")
     assert isinstance(found, Broker)
     return found
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A bundle, its key pair and the digest that training reported."""
+
+    bundle: Path
+    private_key: Path
+    public_key: Path
+    digest: str
+    progress: tuple[str, ...]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A bundle trained and signed for this session; change copies of it."""
+    from models.sign import generate_signing_key
+    from models.train import train_bundle  # scikit-learn takes its time: only who trains waits for it
+
+    directory = tmp_path_factory.mktemp("trained")
+    private_key, public_key = generate_signing_key(directory / "keys")
+    steps: list[str] = []
+    digest = train_bundle(directory / "bundle", private_key, progress=steps.append)
+    return Trained(directory / "bundle", private_key, public_key, digest, tuple(steps))
+
+
+@pytest.fixture(scope="session")
+def verified(trained: Trained) -> VerifiedBundle:
+    """The same bundle, verified."""
+    return verify_bundle(trained.bundle, trained.public_key)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from contracts.errors import UserError
 from models.sign import generate_signing_key, sign_bundle
 from models.verify import verify_bundle
-from tests.models.conftest import Trained
+from tests.conftest import Trained
 
 
 def model_signing(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -18,7 +18,7 @@ from models.export import MAX_DIFFERENCE, check_export, export_onnx
 from models.fit import FittedModel, fit, threshold_for_recall
 from models.train import train_bundle
 from models.verify import VerifiedBundle, verify_bundle
-from tests.models.conftest import Trained
+from tests.conftest import Trained
 
 
 @pytest.fixture(scope="module")

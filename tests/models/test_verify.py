@@ -16,7 +16,7 @@ from models import verify
 from models.bundle import BUNDLE_FILES, DIGESTED_FILES, bundle_digest, decode_manifest, encode_manifest
 from models.sign import generate_signing_key, sign_bundle
 from models.verify import verify_bundle
-from tests.models.conftest import Trained
+from tests.conftest import Trained
 
 Damage = Callable[[Path], object]
 
