@@ -13,10 +13,12 @@ T = TypeVar("T")
 
 encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 
-# What msgspec says may quote what the sender chose (an unknown field's name, a value that is no member of a Literal).
-# Only sentences of these forms, which name our own types and fields, go on; of the others, the path alone.
-_OURS = re.compile(r"(Expected `[^`]*`, got `[a-z]*`|Object missing required field `[a-z_]*`|Number out of range)")
-_PATH = re.compile(r" - at `\$[a-z_.]*`$")
+# What msgspec says may quote what the sender chose: an unknown field's name, a value that is no member of a Literal.
+# Only sentences of these forms, which name our own types and fields, go on, and the path, which stands at the end. An
+# unknown field's name may look like a path, so nothing goes on of that sentence.
+_OURS = re.compile(r"(Expected `[^`]*`, got `[a-z]*`|Object missing required field `[a-z0-9_]*`|Number out of range)")
+_PATH = re.compile(r" - at `\$[a-z0-9_.]*`\Z")
+_UNKNOWN = "Object contains unknown field "
 
 
 def decoder(record_type: type[T]) -> Callable[[bytes], T]:
@@ -30,12 +32,7 @@ def explain(error: Exception) -> InvalidRecord:
         case InvalidRecord():
             return error
         case msgspec.ValidationError():
-            text = str(error)
-            said = _OURS.match(text)
-            where = _PATH.search(text)
-            what = "unknown field" if "unknown field" in text else "invalid value"
-            sentence = said[1][0].lower() + said[1][1:] if said else f"expected no {what}"
-            return InvalidRecord(Reason.SCHEMA, sentence + (where[0] if where else ""))
+            return InvalidRecord(Reason.SCHEMA, _own_words(str(error)))
         case UnicodeDecodeError():
             return InvalidRecord(Reason.NOT_UTF8, "expected UTF-8")
         case RecursionError():
@@ -46,3 +43,11 @@ def explain(error: Exception) -> InvalidRecord:
             return InvalidRecord(Reason.NOT_JSON, "expected one JSON object")
         case _:
             raise error
+
+
+def _own_words(text: str) -> str:
+    if text.startswith(_UNKNOWN):
+        return "expected no unknown field"
+    said, where = _OURS.match(text), _PATH.search(text)
+    sentence = said[1][0].lower() + said[1][1:] if said else "expected no invalid value"
+    return sentence + (where[0] if where else "")
