@@ -55,6 +55,9 @@ class SourceKey(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         return f"SourceKey({self.key_id!r}, sources={self.sources!r})"
 
+    def __rich_repr__(self) -> list[tuple[str, object]]:  # msgspec's own would show the secret to rich
+        return [("key_id", self.key_id), ("sources", self.sources)]
+
 
 class _KeyEntry(msgspec.Struct, forbid_unknown_fields=True):
     secret: str
