@@ -17,6 +17,9 @@ Severity = Literal["low", "medium", "high", "critical"]
 _RISK_SCORE: dict[Severity, int] = {"low": 21, "medium": 47, "high": 73, "critical": 99}
 _SEVERITY_NUMBER: dict[Severity, int] = {"low": 1, "medium": 2, "high": 3, "critical": 4}
 
+# ECS allows each category its own types: "indicator" goes with "threat" alone.
+_CATEGORY = {"security": (("threat",), ("indicator",)), "model": (("process",), ("info",))}
+
 
 class Ecs(msgspec.Struct, frozen=True):
     version: str = ECS_VERSION
@@ -25,7 +28,7 @@ class Ecs(msgspec.Struct, frozen=True):
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["alert"] = "alert"
     category: tuple[str, ...]
-    type: tuple[str, ...] = ("indicator",)
+    type: tuple[str, ...]
     module: str = "cardiosentry"
     dataset: str
     severity: int
@@ -79,7 +82,8 @@ def alert(
     return Alert(
         timestamp=at,
         event=AlertEvent(
-            category=("threat",) if dataset == "security" else ("process",),
+            category=_CATEGORY[dataset][0],
+            type=_CATEGORY[dataset][1],
             dataset=f"cardiosentry.{dataset}",
             severity=_SEVERITY_NUMBER[severity],
             risk_score=_RISK_SCORE[severity],
