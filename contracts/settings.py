@@ -15,7 +15,9 @@ from contracts.errors import UserError
 ENV_PREFIX = "CARDIOSENTRY_"
 CONFIG_VARIABLE = "CARDIOSENTRY_CONFIG"
 _ENV_KAFKA_PREFIX = "CARDIOSENTRY_KAFKA_"
-_SECRET_PROPERTY = re.compile(r"password|secret|key\.pem|sasl\.username|token|oauthbearer\.config|jaas", re.IGNORECASE)
+_SECRET_PROPERTY = re.compile(
+    r"password|passphrase|secret|key\.pem|sasl\.username|token|oauthbearer\.config|jaas", re.IGNORECASE
+)
 
 Positive = msgspec.Meta(ge=1)
 Port = msgspec.Meta(ge=0, le=65535)
@@ -78,10 +80,10 @@ def load_settings(
         ("environment", _from_environment(environ)),
         ("options", {name: value for name, value in options.items() if value is not None}),
     ):
-        kafka = {**merged["kafka"], **values.get("kafka", {})}
+        kafka = {**merged["kafka"], **_properties(origin, values.get("kafka", {}))}
         merged = {**merged, **values, "kafka": kafka}
         try:
-            settings = msgspec.convert(_text(merged), Settings, strict=False)
+            settings = msgspec.convert(merged, Settings, strict=False)
         except msgspec.ValidationError as error:
             raise UserError(f"{origin}: {_explain(str(error))}") from None
     return settings
@@ -102,27 +104,38 @@ def _from_toml(text: str | None, file: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file}: expected TOML, got a syntax error: {error}") from None
+        raise UserError(f"{file or 'configuration file'}: expected TOML, got a syntax error: {error}") from None
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {"kafka": {}}
+    found: dict[str, Any] = {}
+    kafka: dict[str, str] = {}
     for variable, value in environ.items():
         if variable.startswith(_ENV_KAFKA_PREFIX):
-            found["kafka"][variable.removeprefix(_ENV_KAFKA_PREFIX).lower().replace("_", ".")] = value
+            kafka[variable.removeprefix(_ENV_KAFKA_PREFIX).lower().replace("_", ".")] = value
         elif variable.startswith(ENV_PREFIX) and variable != CONFIG_VARIABLE:
             found[variable.removeprefix(ENV_PREFIX).lower()] = value
-    return found
+    if "kafka" in found:
+        raise UserError(f"environment: setting kafka: expected one variable {_ENV_KAFKA_PREFIX}… a librdkafka property")
+    return {**found, "kafka": kafka}
 
 
-def _text(merged: dict[str, Any]) -> dict[str, Any]:
-    """Write librdkafka's properties as text, the form it takes: TOML has true and 5, librdkafka "true" and "5"."""
-    if not isinstance(merged["kafka"], dict):
-        return merged
-    kafka = {
-        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in merged["kafka"].items()
-    }
-    return {**merged, "kafka": kafka}
+def _properties(origin: str, given: object, path: str = "") -> dict[str, str]:
+    """Return librdkafka's properties as text, the form it takes: TOML has true and 5, librdkafka "true" and "5".
+
+    TOML reads security.protocol = "SSL", without quotes around its name, as a table in a table: it means the same.
+    """
+    if isinstance(given, Mapping):
+        return {
+            name: text
+            for key, value in given.items()
+            for name, text in _properties(origin, value, f"{path}.{key}" if path else str(key)).items()
+        }
+    if not path or not isinstance(given, str | int | float):
+        where = f"kafka.{path}" if path else "kafka"
+        expected = "text, a number or true or false" if path else "a table of librdkafka properties"
+        raise UserError(f"{origin}: setting {where}: expected {expected}, got `{type(given).__name__}`")
+    return {path: str(given).lower() if isinstance(given, bool) else str(given)}
 
 
 def _explain(text: str) -> str:
