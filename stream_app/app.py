@@ -45,7 +45,12 @@ class CardioSentryApp(faust.App):
     def __init__(self, settings: Settings, processor: Processor, telemetry: Telemetry, slot: int) -> None:
         self.processor = processor
         self.telemetry = telemetry
-        self.consumer_properties = kafka_properties(settings) | {"group.id": settings.group}
+        self.consumer_properties = kafka_properties(settings) | {
+            "group.id": settings.group,
+            # A static member (KIP-345): started again after a crash it has its partitions back at once, and the others
+            # never stop. A dynamic one would stall the whole group until the dead one's session times out.
+            #"group.instance.id": slot_name(settings, slot),
+        }
         super().__init__(
             settings.group,
             broker=f"cardiosentry://{settings.bootstrap}",
@@ -178,7 +183,12 @@ def _output(settings: Settings, slot: int) -> Output:
     properties: Mapping[str, str] = kafka_properties(settings)
     if settings.delivery == "at-least-once":
         return AtLeastOnceOutput(properties)
-    return TransactionalOutput(properties, f"{settings.group}-{settings.instance or socket.gethostname()}-{slot}")
+    return TransactionalOutput(properties, slot_name(settings, slot))
+
+
+def slot_name(settings: Settings, slot: int) -> str:
+    """Return the name that a worker keeps over restarts, in the group and as its transactional id."""
+    return f"{settings.group}-{settings.instance or socket.gethostname()}-{slot}"
 
 
 def free_port(host: str) -> int:

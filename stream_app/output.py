@@ -33,8 +33,9 @@ _BASE_PROPERTIES: dict[str, str | bool] = {
 _TRANSACTION_PROPERTIES = {
     # A dead worker's open transaction holds read_committed readers back for this long.
     "transaction.timeout.ms": "10000",
-    # A commit that meets the last one's markers waits one back-off: 103 ms a commit at the default of 100, 8 ms at 5.
-    "retry.backoff.ms": "5",
+    # A commit that meets the last one's markers waits one back-off: 103 ms a commit at the default of 100, 6 ms so.
+    "retry.backoff.ms": "1",
+    "retry.backoff.max.ms": "5",
 }
 _CALL_TIMEOUT_S = 10.0  # one try; a call that times out is resumed by calling it again
 _WAIT_FOR_ROOM_S = 60.0

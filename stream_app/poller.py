@@ -14,7 +14,7 @@ from stream_app.processor import Processor
 
 log = logging.getLogger("cardiosentry")
 
-MAX_BATCH_RECORDS = 4000
+MAX_POLL_RECORDS = 4000
 _POLL_S = 0.1
 _FULL_S = 1.0  # the pipeline at full rate makes room in a tenth of this; longer means that it waits for the broker
 
@@ -87,7 +87,7 @@ class Poller(threading.Thread):
         # Wait for the first record alone: consume(n, timeout) would wait for n of them and add its timeout as latency.
         first = self.consumer.poll(_POLL_S)
         if first is not None:
-            self._hand_over(epoch, [first, *self.consumer.consume(MAX_BATCH_RECORDS - 1, 0)])
+            self._hand_over(epoch, [first, *self.consumer.consume(MAX_POLL_RECORDS - 1, 0)])
 
     def _stay_alive(self) -> None:
         """Poll without taking records until there is room or a rebalance asks for us."""
@@ -108,13 +108,16 @@ class Poller(threading.Thread):
         if messages and epoch != self._epoch:
             self._rewind()
             return
-        for (topic, partition), run in groupby(messages, key=_partition):
-            batch = self._batch(topic, partition, epoch, list(run))
+        # librdkafka interleaves partitions; a stable sort gives one batch for each, in the order of its offsets.
+        runs = [(key, list(run)) for key, run in groupby(sorted(messages, key=_partition), key=_partition)]
+        drained = len(messages) < MAX_POLL_RECORDS
+        for number, (key, run) in enumerate(runs, 1):
+            batch = self._batch(*key, run, drained=drained and number == len(runs))
             if batch is not None:
                 self._processor.fetched(epoch)
                 self._inbox.put(batch)
 
-    def _batch(self, topic: str, partition: int, epoch: int, messages: list[Message]) -> Batch | None:
+    def _batch(self, topic: str, partition: int, messages: list[Message], *, drained: bool) -> Batch | None:
         good = [message for message in messages if message.error() is None]
         if len(good) < len(messages):
             for message in messages:
@@ -127,7 +130,8 @@ class Poller(threading.Thread):
         return Batch(
             topic=topic,
             partition=partition,
-            epoch=epoch,
+            epoch=self._epoch,
+            drained=drained,
             start=start,
             end=end,
             offsets=offsets,

@@ -23,6 +23,11 @@ from stream_app.output import Member, Output
 from stream_app.pipeline import Pipeline, Result
 from stream_app.telemetry import Telemetry
 
+_CAUGHT_UP_S = 0.01
+"""While polls drain the broker, commit this often; when they do not, there is a backlog, and rate counts, not latency.
+
+A commit takes 6 to 8 ms, so this spends less than half of the time on commits."""
+
 _STALLED_S = 5.0
 """Fetched but never processed for so long while nothing else is: the batch was lost on the way."""
 
@@ -70,7 +75,7 @@ class Processor:
             self.busy_since = time.monotonic()
             try:
                 self._process(batch)
-                self._commit_if_due()
+                self._commit_if_due(drained=batch.drained)
             except RetryableError as error:
                 self._rewind(error)
             finally:
@@ -109,10 +114,11 @@ class Processor:
         for quarantined in result.quarantined:
             self._output.write_one(self._prefix + QUARANTINE.name, quarantined.value, quarantined.headers)
 
-    def _commit_if_due(self) -> None:
+    def _commit_if_due(self, *, drained: bool = False) -> None:
         if not self._uncommitted:
             return
-        if not self._waiting() or time.monotonic() - self._committed_at >= self._commit_interval_s:
+        age_s = time.monotonic() - self._committed_at
+        if not self._waiting() or (drained and age_s >= _CAUGHT_UP_S) or age_s >= self._commit_interval_s:
             self._commit()
 
     def _commit(self) -> None:
