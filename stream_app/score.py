@@ -48,7 +48,8 @@ class ScoreStage:
         if not decoded.records:
             return [], {}
         missing = np.isnan(values).sum(axis=1)
-        probabilities = self._score(values.astype(np.float32))
+        # In float64, as the prediction shows it: in float32 a reader's own comparison could differ from our decision.
+        probabilities = self._score(values.astype(np.float32)).astype(np.float64)
         if not np.isfinite(probabilities).all():
             raise ArithmeticError("expected finite probabilities of the model, got NaN or infinity")
         codes = np.where(missing > self._table.max_missing, 2, probabilities >= self._threshold)
