@@ -49,7 +49,7 @@ class CardioSentryApp(faust.App):
             "group.id": settings.group,
             # A static member (KIP-345): started again after a crash it has its partitions back at once, and the others
             # never stop. A dynamic one would stall the whole group until the dead one's session times out.
-            #"group.instance.id": slot_name(settings, slot),
+            "group.instance.id": slot_name(settings, slot),
         }
         super().__init__(
             settings.group,

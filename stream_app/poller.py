@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
@@ -16,6 +17,7 @@ log = logging.getLogger("cardiosentry")
 
 MAX_POLL_RECORDS = 4000
 _POLL_S = 0.1
+_LEAVE_S = 5.0  # without a broker to tell, the session's end must do
 _FULL_S = 1.0  # the pipeline at full rate makes room in a tenth of this; longer means that it waits for the broker
 
 _BASE_PROPERTIES = {
@@ -78,9 +80,17 @@ class Poller(threading.Thread):
                 else:
                     self._stay_alive()
             self._processor.partitions_revoked()  # commit before closing: a commit that meets the close never returns
+            self._leave()
             self.consumer.close()
         except BaseException as error:  # whatever ends this thread must end the process
             self._on_error(error)
+
+    def _leave(self) -> None:
+        """Leave the group, so that others take over at once; closing alone keeps a static member's place (KIP-345)."""
+        self.consumer.unsubscribe()
+        deadline = time.monotonic() + _LEAVE_S
+        while self.assigned and time.monotonic() < deadline:
+            self.consumer.poll(_POLL_S)  # until `_revoke` was called
 
     def _fetch(self) -> None:
         epoch = self._epoch
