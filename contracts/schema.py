@@ -1,0 +1,139 @@
+"""The JSON Schema of each topic's record, built from the types that decode it. `docs/schemas/` holds them written out.
+
+A schema says what it can say: that a record's key is its patient id, that its MAC holds and that its time has come are
+not in it. JSON Schema 2020-12, https://json-schema.org/draft/2020-12.
+"""
+
+from typing import Any
+
+import msgspec
+
+from contracts.alerts import Alert
+from contracts.events import IDENTIFIER_PATTERNS, DecodedPrediction, Outcome, event_type
+from contracts.features import Feature, FeatureTable
+from contracts.reasons import Reason
+from contracts.topics import EVENTS, MODEL_ALERTS, OUTCOMES, PREDICTIONS, QUARANTINE, SECURITY_ALERTS, Topic
+
+Schema = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_DESCRIPTIONS = {
+    "event_id": "A lower-case UUID that the producer gives the event; an outcome and a prediction carry their event's.",
+    "patient_id": "The patient's keyed pseudonym, never a name or a record number. Also the record's key.",
+    "source": "Who sends: site/ward/device, one to four parts. The key that signs the record must be bound to it.",
+    "observed_at": "When it was observed, UTC, epoch milliseconds, a number without a fraction.",
+    "recorded_at": "When the diagnosis was recorded, UTC, epoch milliseconds.",
+    "scored_at": "When it was scored, UTC, epoch milliseconds.",
+    "diagnosis": "1: narrowing of a coronary artery over 50%; 0: none.",
+    "model": "The model that answered; the digest names its exact bytes.",
+    "role": "The model's role.",
+    "probability": "Probability of disease, higher is worse; null when the decision is insufficient_data.",
+    "decision": "positive from the threshold on; insufficient_data when too many features are missing to judge.",
+    "threshold": "The model's threshold, so that a reader can see how near the decision was.",
+    "authenticated": "Whether the event carried a MAC that holds, by a key bound to its source.",
+    "missing": "How many features were missing and imputed.",
+}
+
+_HEADERS_OF_SOURCES = (
+    "Headers cs-key-id and cs-mac authenticate the record: the MAC is BLAKE2b (RFC 7693) of 16 bytes, keyed with the "
+    "secret of the key id, over the length of the record's key in 4 bytes (big-endian), the key and the value."
+)
+
+
+def schemas(table: FeatureTable) -> dict[str, Schema]:
+    """Return the schema of each topic's record by the topic's name, patient events under `table`."""
+    event = _schema(EVENTS, event_type(table), f"{EVENTS.holds}. {_HEADERS_OF_SOURCES}")
+    event["properties"]["features"] = _features(table)
+    outcome = _schema(OUTCOMES, Outcome, f"{OUTCOMES.holds}. {_HEADERS_OF_SOURCES}")
+    alerts = [_schema(topic, Alert, topic.holds) for topic in (SECURITY_ALERTS, MODEL_ALERTS)]
+    made = [event, outcome, _prediction(), *alerts, _quarantine()]
+    return {schema["title"]: schema for schema in made}
+
+
+def _schema(topic: Topic, record_type: type, text: str) -> Schema:
+    """Return the schema of a record, its top level written out and its identifiers and times narrowed."""
+    (reference,), definitions = msgspec.json.schema_components([record_type], ref_template="#/$defs/{name}")
+    own: Schema = definitions.pop(reference["$ref"].rpartition("/")[2])
+    definitions.pop("Features", None)
+    for name, field in own["properties"].items():
+        if name in IDENTIFIER_PATTERNS:
+            field["pattern"] = f"^(?:{IDENTIFIER_PATTERNS[name]})$"
+        if name in ("observed_at", "recorded_at", "scored_at", "missing"):
+            field["minimum"] = 0
+        if name == "@timestamp":
+            field["format"] = "date-time"
+        if name in _DESCRIPTIONS:
+            field["description"] = _DESCRIPTIONS[name]
+    head: Schema = {
+        "$schema": DIALECT,
+        "title": topic.name,
+        "description": f"{text[0].upper()}{text[1:].removesuffix('.')}. The record's key: {topic.key}.",
+    }
+    own = {name: value for name, value in own.items() if name not in ("title", "description")}
+    return head | own | ({"$defs": definitions} if definitions else {})
+
+
+def _prediction() -> Schema:
+    schema = _schema(PREDICTIONS, DecodedPrediction, PREDICTIONS.holds)
+    schema["properties"]["probability"] |= {"minimum": 0, "maximum": 1}
+    schema["if"] = {"properties": {"decision": {"const": "insufficient_data"}}}
+    schema["then"] = {"properties": {"probability": {"type": "null"}}}
+    schema["else"] = {"properties": {"probability": {"type": "number"}}}
+    return schema
+
+
+def _features(table: FeatureTable) -> Schema:
+    return {
+        "type": "object",
+        "description": f"The features of {table.name}, version {table.version}: all of them, null where missing. With "
+        f"more than {table.max_missing} missing the decision is insufficient_data.",
+        "properties": {feature.name: _feature(feature) for feature in table.features},
+        "required": list(table.names),
+        "additionalProperties": False,
+    }
+
+
+def _feature(feature: Feature) -> Schema:
+    if feature.codes:
+        meaning = ", ".join(code if code == text else f"{code} {text}" for code, text in feature.codes.items())
+        return {
+            "description": f"{feature.title}: {meaning}.",
+            "enum": [*map(int, feature.codes), None],
+        }
+    low, high = map(_number, feature.hard)
+    usual = " to ".join(str(_number(bound)) for bound in feature.usual)
+    return {
+        "description": f"{feature.title}, {feature.unit}. Usually {usual}.",
+        "type": ["number", "null"],
+        "minimum": low,
+        "maximum": high,
+    }
+
+
+def _number(value: float) -> int | float:
+    return int(value) if value == int(value) else value
+
+
+def _quarantine() -> Schema:
+    """The value is sealed, so what can be described of a record is its headers, by name, each as text."""
+    digits, text = r"^[0-9]+$", {"type": "string"}
+    headers: dict[str, Schema] = {
+        "cs-reason": {"enum": [reason.value for reason in Reason], "description": "The first check that it failed."},
+        "cs-detail": text | {"description": "What was expected, in words that repeat nothing of the record."},
+        "cs-origin": text | {"pattern": r"^[A-Za-z0-9._-]+/[0-9]+/[0-9]+$", "description": "topic/partition/offset."},
+        "cs-digest": text
+        | {"pattern": "^sha256:[0-9a-f]{64}$", "description": "Of the whole record, however much of it was kept."},
+        "cs-size": text | {"pattern": digits, "description": "Bytes of the whole record; its copy may be cut."},
+        "cs-wrapped-key": {"description": "Bytes: the batch's key, wrapped for the reviewers' public key (RFC 9180)."},
+    }
+    return {
+        "$schema": DIALECT,
+        "title": QUARANTINE.name,
+        "description": "A record that could not be used. Its value is sealed for the reviewers: `cardiosentry "
+        "quarantine show` opens it with their private key. This describes its headers, taken as an object.",
+        "type": "object",
+        "properties": headers,
+        "required": list(headers),
+        "additionalProperties": False,
+    }
