@@ -10,14 +10,13 @@ from stream_app.batch import Batch
 class Inbox:
     """A bounded queue between two threads: `put` blocks the poller, `get` waits on the loop.
 
-    Bounded by batches and by records' bytes, because memory that waits is what costs a Python process its speed: the
-    collector walks it.
+    It takes the batches of one poll more once fewer than `max_batches` wait. Short, because memory that waits costs a
+    Python process its speed: the collector walks it.
     """
 
-    def __init__(self, max_batches: int = 4, max_bytes: int = 32 * 1024 * 1024) -> None:
-        self._max_batches, self._max_bytes = max_batches, max_bytes
-        self._batches: deque[tuple[Batch, int]] = deque()
-        self._bytes = 0
+    def __init__(self, max_batches: int = 4) -> None:
+        self._max_batches = max_batches
+        self._batches: deque[Batch] = deque()
         self._room = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._filled = asyncio.Event()
@@ -29,10 +28,8 @@ class Inbox:
 
     def put(self, batch: Batch) -> None:
         """Add a batch; never blocks, so ask `wait_for_room` before."""
-        size = sum(map(len, filter(None, batch.values)))
         with self._room:
-            self._batches.append((batch, size))
-            self._bytes += size
+            self._batches.append(batch)
             loop = self._loop
         if loop is not None:
             loop.call_soon_threadsafe(self._filled.set)
@@ -50,10 +47,9 @@ class Inbox:
         with self._room:
             if not self._batches:
                 return None
-            batch, size = self._batches.popleft()
-            self._bytes -= size
+            batch = self._batches.popleft()
             self._room.notify()
         return batch
 
     def _has_room(self) -> bool:
-        return len(self._batches) < self._max_batches and self._bytes < self._max_bytes
+        return len(self._batches) < self._max_batches

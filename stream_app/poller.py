@@ -4,13 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from stream_app.batch import UNKNOWN_START, Batch
 from stream_app.inbox import Inbox
-from stream_app.output import Member
+from stream_app.output import KEEP_KNOWN_BROKERS, Member
 from stream_app.processor import Processor
 
 log = logging.getLogger("cardiosentry")
@@ -31,6 +30,7 @@ _BASE_PROPERTIES = {
     "session.timeout.ms": "6000",
     "heartbeat.interval.ms": "500",
     "queued.max.messages.kbytes": "32768",
+    **KEEP_KNOWN_BROKERS,
 }
 
 Partitions = set[tuple[str, int]]
@@ -118,36 +118,41 @@ class Poller(threading.Thread):
         if messages and epoch != self._epoch:
             self._rewind()
             return
-        # librdkafka interleaves partitions; a stable sort gives one batch for each, in the order of its offsets.
-        runs = [(key, list(run)) for key, run in groupby(sorted(messages, key=_partition), key=_partition)]
+        by_partition: dict[tuple[str, int], list[Message]] = {}
+        keys = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
+        for key, message in zip(keys, messages, strict=True):
+            by_partition.setdefault(key, []).append(message)  # type: ignore[arg-type]  # consumed messages have both
         drained = len(messages) < MAX_POLL_RECORDS
-        for number, (key, run) in enumerate(runs, 1):
-            batch = self._batch(*key, run, drained=drained and number == len(runs))
+        for number, (key, run) in enumerate(by_partition.items(), 1):
+            batch = self._batch(*key, run, drained=drained and number == len(by_partition))
             if batch is not None:
                 self._processor.fetched(epoch)
                 self._inbox.put(batch)
 
     def _batch(self, topic: str, partition: int, messages: list[Message], *, drained: bool) -> Batch | None:
-        good = [message for message in messages if message.error() is None]
-        if len(good) < len(messages):
+        if any(map(Message.error, messages)):
             for message in messages:
                 self._report(message)
-        if not good or (topic, partition) not in self.assigned:
+            messages = [message for message in messages if message.error() is None]
+        if not messages or (topic, partition) not in self.assigned:
             return None
-        offsets: list[int] = list(map(Message.offset, good))  # type: ignore[arg-type]  # consumed messages have one
+        first: int = messages[0].offset()  # type: ignore[assignment]  # consumed messages have one
+        last: int = messages[-1].offset()  # type: ignore[assignment]
+        # Offsets of one partition rise; where as many came as there are from first to last, none is left out.
+        gapless = last - first + 1 == len(messages)
         start = self._positions.get((topic, partition), UNKNOWN_START)
-        end = self._positions[topic, partition] = offsets[-1] + 1
+        self._positions[topic, partition] = last + 1
         return Batch(
             topic=topic,
             partition=partition,
             epoch=self._epoch,
-            drained=drained,
             start=start,
-            end=end,
-            offsets=offsets,
-            keys=list(map(Message.key, good)),
-            values=list(map(Message.value, good)),
-            headers=list(map(Message.headers, good)),  # type: ignore[arg-type]  # consumed headers are lists of bytes
+            end=last + 1,
+            drained=drained,
+            offsets=range(first, last + 1) if gapless else list(map(Message.offset, messages)),  # type: ignore[arg-type]
+            keys=list(map(Message.key, messages)),
+            values=list(map(Message.value, messages)),
+            headers=list(map(Message.headers, messages)),  # type: ignore[arg-type]  # consumed headers are lists of bytes
         )
 
     def _report(self, message: Message) -> None:
@@ -195,10 +200,5 @@ class Poller(threading.Thread):
         self._processor.rewind_wanted.clear()
         self._positions.clear()
         self._epoch = self._processor.epoch
-        self.consumer.assign([TopicPartition(topic, partition) for topic, partition in self.assigned])
-
-
-def _partition(message: Message) -> tuple[str, int]:
-    topic, partition = message.topic(), message.partition()
-    assert topic is not None and partition is not None  # noqa: S101, PT018 - consumed messages have both
-    return topic, partition
+        if self.assigned:  # without, a rebalance is under way, and its assignment is as good
+            self.consumer.assign([TopicPartition(topic, partition) for topic, partition in self.assigned])
