@@ -152,7 +152,7 @@ def _add_agents(app: CardioSentryApp, events_topic: str, outcomes_topic: str) ->
 
     @app.timer(5.0)
     async def watch_lag() -> None:
-        app.telemetry.lag(await asyncio.to_thread(consumer().lag))
+        app.telemetry.lag(consumer().lag())
 
     @app.task
     async def freeze_start_up() -> None:

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from stream_app.batch import UNKNOWN_START, Batch
 from stream_app.inbox import Inbox
-from stream_app.output import KEEP_KNOWN_BROKERS, Member
+from stream_app.output import RECONNECT, Member
 from stream_app.processor import Processor
 
 log = logging.getLogger("cardiosentry")
@@ -17,6 +17,7 @@ log = logging.getLogger("cardiosentry")
 MAX_POLL_RECORDS = 4000
 _POLL_S = 0.1
 _LEAVE_S = 5.0  # without a broker to tell, the session's end must do
+_MEASURE_LAG_S = 2.0
 _FULL_S = 1.0  # the pipeline at full rate makes room in a tenth of this; longer means that it waits for the broker
 
 _BASE_PROPERTIES = {
@@ -30,7 +31,7 @@ _BASE_PROPERTIES = {
     "session.timeout.ms": "6000",
     "heartbeat.interval.ms": "500",
     "queued.max.messages.kbytes": "32768",
-    **KEEP_KNOWN_BROKERS,
+    **RECONNECT,
 }
 
 Partitions = set[tuple[str, int]]
@@ -62,7 +63,10 @@ class Poller(threading.Thread):
         self._stop_wanted = threading.Event()
         self._epoch = 0
         self._positions: dict[tuple[str, int], int] = {}
+        self._measure_lag_at = 0.0
         self.assigned: Partitions = set()
+        self.lag = 0
+        """Records between the positions and the last known ends of the partitions, as of a few seconds ago."""
 
     def stop(self) -> None:
         """Finish: commit what was processed, leave the group. Blocks until done."""
@@ -79,6 +83,7 @@ class Poller(threading.Thread):
                     self._fetch()
                 else:
                     self._stay_alive()
+                self._measure_lag()
             self._processor.partitions_revoked()  # commit before closing: a commit that meets the close never returns
             self._leave()
             self.consumer.close()
@@ -163,13 +168,15 @@ class Poller(threading.Thread):
             raise KafkaException(error)
         log.warning("consumer error=%s", error.str())
 
-    def lag(self) -> int:
-        """Return how many records lie between the positions and the last known ends of the partitions (cached)."""
-        total = 0
-        for (topic, partition), position in list(self._positions.items()):
+    def _measure_lag(self) -> None:
+        if time.monotonic() < self._measure_lag_at:
+            return
+        self._measure_lag_at = time.monotonic() + _MEASURE_LAG_S
+        lag = 0
+        for (topic, partition), position in self._positions.items():
             _, end = self.consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-            total += max(0, end - position)
-        return total
+            lag += max(0, end - position)
+        self.lag = lag
 
     # Called by librdkafka inside poll, consume and close
 

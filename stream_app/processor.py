@@ -8,7 +8,9 @@ The rules that keep every event, once:
 
 1. A batch is processed only if it starts where the last one of its partition ended. A gap means that a batch was lost
    on the way; then everything since the last commit is aborted and fetched again.
-2. Before a partition is given back, what was processed is committed (or aborted); if it was lost, it is aborted.
+2. Before a partition is given back, what was processed is committed (or aborted). If it was lost, it is aborted, at the
+   latest before anything else is processed: the poller does not wait for that, because a member that is slow to let
+   go of what it lost goes on calling the group under a name that the broker may have given away, and is thrown out.
 3. A failed commit is aborted, and everything since the last commit is fetched again.
 """
 
@@ -63,6 +65,7 @@ class Processor:
         self._uncommitted: dict[tuple[str, int], int] = {}
         self._committed_at = self._progress_at = time.monotonic()
         self.busy_since: float | None = None  # when the call under way began; for the liveness check
+        self._lost = threading.Event()  # partitions were lost, and what was processed of them is not aborted yet
         self.rewind_wanted = threading.Event()  # the poller answers it: it alone may move the consumer
 
     # The pipeline's thread
@@ -70,12 +73,12 @@ class Processor:
     def process(self, batch: Batch) -> None:
         """Process one batch and commit if it is time. Raises only what must end the worker."""
         with self._lock:
-            if batch.epoch != self.epoch:
-                return
             self.busy_since = time.monotonic()
             try:
-                self._process(batch)
-                self._commit_if_due(drained=batch.drained)
+                self._abort_what_was_lost()
+                if batch.epoch == self.epoch:
+                    self._process(batch)
+                    self._commit_if_due(drained=batch.drained)
             except RetryableError as error:
                 self._rewind(error)
             finally:
@@ -86,6 +89,7 @@ class Processor:
         with self._lock:
             self.busy_since = time.monotonic()
             try:
+                self._abort_what_was_lost()
                 self._commit_if_due()
                 if self._waiting() and time.monotonic() - self._progress_at > _STALLED_S:
                     raise RetryableError(f"expected {self._waiting()} more batches, none came")
@@ -136,6 +140,12 @@ class Processor:
         self._next_epoch()
         self.rewind_wanted.set()
 
+    def _abort_what_was_lost(self) -> None:
+        if self._lost.is_set():
+            self._lost.clear()
+            self._output.abort()
+            self._next_epoch()
+
     def _next_epoch(self) -> None:
         self.epoch += 1
         self._processed = 0
@@ -158,6 +168,7 @@ class Processor:
     def partitions_assigned(self, count: int, member: Member) -> int:
         """Begin an epoch with a new assignment; return its number."""
         with self._lock:
+            self._abort_what_was_lost()
             self._member = member
             self._next_epoch()
             self.rewind_wanted.clear()  # a fresh assignment starts from the last commit anyway
@@ -168,6 +179,7 @@ class Processor:
         """Commit what was processed; nothing of the old assignment is processed after this returns."""
         with self._lock:
             try:
+                self._abort_what_was_lost()
                 if self._uncommitted:
                     self._commit()
             except RetryableError as error:
@@ -177,12 +189,10 @@ class Processor:
             self._telemetry.assigned(0)
 
     def partitions_lost(self) -> None:
-        """Abort: the partitions are somebody else's already."""
-        with self._lock:
-            self._telemetry.rewound("partitions lost")
-            self._output.abort()
-            self._next_epoch()
-            self._telemetry.assigned(0)
+        """Have aborted what was processed: the partitions are somebody else's already. Never blocks."""
+        self._lost.set()
+        self._telemetry.rewound("partitions lost")
+        self._telemetry.assigned(0)
 
     def close(self) -> None:
         """Let go of the output; call it after the poller stopped."""

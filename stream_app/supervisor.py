@@ -17,7 +17,7 @@ log = logging.getLogger("cardiosentry")
 
 _FIRST_BACK_OFF_S = 0.2
 _MAX_BACK_OFF_S = 30.0
-_HEALTHY_S = 60.0  # a worker that ran so long starts again without the back-off of its past
+_HEALTHY_S = 10.0  # whoever ran so long did not die of its start, and starts again without the back-off of its past
 _STOP_S = 30.0  # time to finish and commit, before SIGKILL
 _TICK_S = 0.1
 

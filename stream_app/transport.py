@@ -83,8 +83,8 @@ class Consumer(FaustConsumer):
         return {TP(*partition) for partition in self._poller.assigned} if self._poller else set()
 
     def lag(self) -> int:
-        """Return how many records lie between the position and the last known end of each partition (cached)."""
-        return self._poller.lag() if self._poller else 0
+        """Return how many records lay between the position and the end of the partitions a few seconds ago."""
+        return self._poller.lag if self._poller else 0
 
     # The poller's thread calls these two
 
