@@ -85,12 +85,12 @@ def test_everything_comes_through_once_in_order_and_never_more_than_the_bound() 
         got: list[int] = []
         while len(got) < total:
             batch = await inbox.get(WAIT_S)
-            assert batch is not None
-            got.append(batch.offsets[0])
+            if batch is not None:  # it may answer early and empty-handed; the caller asks again
+                got.append(batch.offsets[0])
         return got
 
     thread = threading.Thread(target=produce)
     thread.start()
-    assert asyncio.run(consume()) == list(range(total))
+    assert asyncio.run(asyncio.wait_for(consume(), 10 * WAIT_S)) == list(range(total))
     thread.join(WAIT_S)
     assert max(held) <= 3

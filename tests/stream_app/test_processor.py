@@ -1,0 +1,363 @@
+"""The processor: nothing is committed that was not written, nothing written is committed twice, and failures rewind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+import stream_app.processor as processor_module
+from contracts.topics import EVENTS, OUTCOMES, PREDICTIONS, QUARANTINE
+from stream_app.batch import UNKNOWN_START, Batch
+from stream_app.output import Member
+from stream_app.pipeline import Result
+from stream_app.processor import Processor
+from stream_app.quarantine import Quarantined
+from stream_app.telemetry import Telemetry
+from tests.stream_app.support import FakeOutput, Wire, batch_of, member
+
+INTERVAL_S = 0.5
+PREFIX = "site-a."
+
+
+class Clock:
+    """Stands in the place of the processor's `time`: seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+def echo(batch: Batch, now_ms: int) -> Result:
+    """A pipeline: values go out as predictions, those that begin with "bad" to quarantine, "bug" is a defect."""
+    values = [value or b"" for value in batch.values]
+    if b"bug" in values:
+        raise ZeroDivisionError("a defect")
+    good = [value for value in values if not value.startswith(b"bad")]
+    bad = [value for value in values if value.startswith(b"bad")]
+    result = Result()
+    result.outputs[PREDICTIONS.name] = [{"key": b"k", "value": value} for value in good]
+    result.quarantined = [Quarantined(value, [("cs-reason", b"schema")]) for value in bad]
+    return result
+
+
+@dataclass
+class Bench:
+    """A processor over a fake output, with what the poller would do: fetch batches that chain up."""
+
+    clock: Clock
+    output: FakeOutput = field(default_factory=FakeOutput)
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.processor = Processor(
+            {EVENTS.name: echo, OUTCOMES.name: echo},
+            self.output,
+            Telemetry(),
+            prefix=PREFIX,
+            commit_interval_s=INTERVAL_S,
+            clock_ms=lambda: 0,
+        )
+        self.epoch = 0
+        self.assign()
+
+    def assign(self, by: Member | None = None) -> None:
+        self.positions.clear()
+        self.epoch = self.processor.partitions_assigned(1, by or member())
+
+    def fetch(self, *values: bytes, partition: int = 0, topic: str = EVENTS.name, drained: bool = False) -> Batch:
+        """Return the next batch of a partition, noted as on its way; offsets go on from the last."""
+        place = (topic, partition)
+        first = self.positions.get(place, 100)
+        made = batch_of(
+            [Wire(b"k", value) for value in values],
+            topic=topic,
+            partition=partition,
+            epoch=self.epoch,
+            first_offset=first,
+            start=self.positions.get(place, UNKNOWN_START),
+            drained=drained,
+        )
+        self.positions[place] = made.end
+        self.processor.fetched(self.epoch)
+        return made
+
+    def written(self) -> list[bytes | None]:
+        """Return the values that a reader of committed records sees."""
+        return [record.value for record in self.output.committed]
+
+    def state(self) -> object:
+        return self.written(), dict(self.output.offsets), self.processor.epoch, self.processor.rewind_wanted.is_set()
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    clock = Clock()
+    monkeypatch.setattr(processor_module, "time", clock)
+    return Bench(clock)
+
+
+def test_outputs_offsets_and_quarantine_commit_together_under_the_prefix(bench: Bench) -> None:
+    bench.processor.process(bench.fetch(b"1", b"bad", b"2"))
+    assert [(r.topic, r.key, r.value) for r in bench.output.committed] == [
+        (PREFIX + PREDICTIONS.name, b"k", b"1"),
+        (PREFIX + PREDICTIONS.name, b"k", b"2"),
+        (PREFIX + QUARANTINE.name, None, b"bad"),
+    ]
+    assert bench.output.committed[2].headers == (("cs-reason", b"schema"),)
+    assert bench.output.offsets == {(EVENTS.name, 0): 103}
+
+
+def test_it_commits_at_once_when_nothing_more_is_on_its_way(bench: Bench) -> None:
+    one, two = bench.fetch(b"1"), bench.fetch(b"2")
+    bench.processor.process(one)
+    assert bench.output.offsets == {}
+    bench.processor.process(two)
+    assert bench.output.offsets == {(EVENTS.name, 0): 102}
+    assert bench.output.calls.count("commit") == 1
+
+
+def test_with_more_on_its_way_it_commits_after_the_interval_and_not_before(bench: Bench) -> None:
+    one, two, _ = bench.fetch(b"1"), bench.fetch(b"2"), bench.fetch(b"3")
+    bench.clock.now_s += INTERVAL_S - 0.01
+    bench.processor.process(one)
+    assert bench.output.offsets == {}
+    bench.clock.now_s += 0.01
+    bench.processor.process(two)
+    assert bench.output.offsets == {(EVENTS.name, 0): 102}
+
+
+def test_the_timer_commits_what_waited_for_the_interval(bench: Bench) -> None:
+    one, _ = bench.fetch(b"1"), bench.fetch(b"2")
+    bench.processor.process(one)
+    bench.processor.commit_if_due()
+    assert bench.written() == []
+    bench.clock.now_s += INTERVAL_S
+    bench.processor.commit_if_due()
+    assert bench.written() == [b"1"]
+
+
+def test_while_polls_leave_nothing_behind_latency_comes_before_rate(bench: Bench) -> None:
+    """A batch that drained the broker commits long before the interval, though another is on its way by now."""
+    one, _ = bench.fetch(b"1", drained=True), bench.fetch(b"2")
+    bench.clock.now_s += INTERVAL_S / 10
+    bench.processor.process(one)
+    assert bench.written() == [b"1"]
+
+
+def test_the_timer_with_nothing_to_commit_calls_nobody(bench: Bench) -> None:
+    bench.clock.now_s += 1000
+    bench.processor.commit_if_due()
+    assert bench.output.calls == []
+
+
+def test_partitions_and_topics_chain_up_each_for_itself(bench: Bench) -> None:
+    batches = [
+        bench.fetch(b"1"),
+        bench.fetch(b"a", partition=1),
+        bench.fetch(b"x", topic=OUTCOMES.name),
+        bench.fetch(b"2"),
+        bench.fetch(b"b", partition=1),
+    ]
+    for batch in batches:
+        bench.processor.process(batch)
+    assert bench.written() == [b"1", b"a", b"x", b"2", b"b"]
+    assert bench.output.offsets == {(EVENTS.name, 0): 102, (EVENTS.name, 1): 102, (OUTCOMES.name, 0): 101}
+
+
+def gap(bench: Bench) -> None:
+    bench.fetch(b"lost on the way")
+    bench.processor.process(bench.fetch(b"3"))
+
+
+def doubled(bench: Bench) -> None:
+    batch = bench.fetch(b"3")
+    bench.processor.process(batch)
+    bench.processor.process(batch)
+
+
+def restarted(bench: Bench) -> None:
+    """A second first batch of a partition in one epoch."""
+    bench.positions.clear()
+    bench.processor.process(bench.fetch(b"3"))
+
+
+def failed_write(bench: Bench) -> None:
+    bench.output.failures = ["write"]
+    bench.processor.process(bench.fetch(b"3"))
+
+
+def failed_quarantine(bench: Bench) -> None:
+    bench.output.failures = ["write_one"]
+    bench.processor.process(bench.fetch(b"3", b"bad"))
+
+
+def failed_commit(bench: Bench) -> None:
+    bench.clock.now_s += INTERVAL_S
+    bench.output.failures = ["commit"]
+    bench.processor.process(bench.fetch(b"3"))
+
+
+def failed_commit_of_the_timer(bench: Bench) -> None:
+    bench.clock.now_s += INTERVAL_S
+    bench.output.failures = ["commit"]
+    bench.processor.commit_if_due()
+
+
+def stalled(bench: Bench) -> None:
+    """A batch that was fetched and never comes, while nothing else does."""
+    bench.fetch(b"lost on the way")
+    bench.clock.now_s += processor_module._STALLED_S - 0.1
+    bench.output.failures = []
+    bench.processor.commit_if_due()
+    assert not bench.processor.rewind_wanted.is_set()
+    bench.clock.now_s += processor_module._STALLED_S
+    bench.processor.commit_if_due()
+
+
+REWINDS = [gap, doubled, restarted, failed_write, failed_quarantine, failed_commit, failed_commit_of_the_timer]
+
+
+@pytest.mark.parametrize("trouble", REWINDS, ids=lambda trouble: trouble.__name__)
+def test_after_trouble_all_since_the_last_commit_is_aborted_and_fetched_again(
+    bench: Bench, trouble: Callable[[Bench], None]
+) -> None:
+    bench.processor.process(bench.fetch(b"1"))  # committed: nothing else was on its way
+    waiting, _ = bench.fetch(b"2"), bench.fetch(b"on its way", partition=7)
+    bench.processor.process(waiting)
+    epoch = bench.processor.epoch
+    trouble(bench)
+
+    assert bench.written() == [b"1"]
+    assert bench.output.offsets == {(EVENTS.name, 0): 101}
+    assert bench.output.pending == []
+    assert bench.output.calls[-1] == "abort"
+    assert bench.processor.rewind_wanted.is_set()
+    assert bench.processor.epoch > epoch
+    # What the poller does then: go on from the last commit, in the new epoch.
+    bench.processor.rewind_wanted.clear()
+    bench.epoch = bench.processor.epoch
+    bench.positions.clear()
+    bench.processor.process(bench.fetch(b"2", b"3"))
+    assert bench.written() == [b"1", b"2", b"3"]
+
+
+def test_a_batch_that_never_comes_is_fetched_again(bench: Bench) -> None:
+    bench.processor.process(bench.fetch(b"1"))
+    stalled(bench)
+    assert bench.processor.rewind_wanted.is_set()
+    assert bench.output.calls[-1] == "abort"
+    assert bench.written() == [b"1"]
+
+
+def test_a_stall_is_counted_from_the_last_progress(bench: Bench) -> None:
+    batches = [bench.fetch(b"%d" % number) for number in range(4)]
+    for batch in batches[:3]:
+        bench.clock.now_s += processor_module._STALLED_S - 1
+        bench.processor.process(batch)
+        bench.processor.commit_if_due()
+    assert not bench.processor.rewind_wanted.is_set()
+
+
+def test_a_batch_of_an_earlier_epoch_is_dropped(bench: Bench) -> None:
+    stale = bench.fetch(b"stale")
+    bench.assign()
+    before = bench.state()
+    bench.processor.process(stale)
+    assert bench.state() == before
+    assert bench.output.calls == []
+    bench.processor.process(bench.fetch(b"stale"))  # fetched again, it is processed once
+    assert bench.written() == [b"stale"]
+
+
+def test_before_partitions_are_given_back_what_was_processed_is_committed(bench: Bench) -> None:
+    one, two = bench.fetch(b"1"), bench.fetch(b"2")
+    bench.processor.process(one)
+    bench.processor.partitions_revoked()
+    assert bench.written() == [b"1"]
+    assert bench.output.offsets == {(EVENTS.name, 0): 101}
+    bench.processor.process(two)  # it was on its way; another worker fetches it now
+    assert bench.written() == [b"1"]
+    assert bench.output.pending == []
+
+
+def test_a_commit_that_fails_while_giving_back_is_aborted_and_raises_nothing(bench: Bench) -> None:
+    one, _ = bench.fetch(b"1"), bench.fetch(b"2")
+    bench.processor.process(one)
+    bench.output.failures = ["commit"]
+    bench.processor.partitions_revoked()
+    assert bench.written() == []
+    assert bench.output.calls[-1] == "abort"
+    bench.assign()
+    bench.processor.process(bench.fetch(b"1"))
+    assert bench.written() == [b"1"]
+
+
+@pytest.mark.parametrize("then", ["timer", "stale batch", "assignment", "revocation"])
+def test_what_was_processed_of_lost_partitions_is_never_committed(bench: Bench, then: str) -> None:
+    one, two = bench.fetch(b"1"), bench.fetch(b"2")
+    bench.processor.process(one)
+    bench.clock.now_s += 10 * INTERVAL_S
+    bench.processor.partitions_lost()
+    match then:
+        case "timer":
+            bench.processor.commit_if_due()
+        case "stale batch":
+            bench.processor.process(two)
+        case "assignment":
+            bench.assign()
+        case "revocation":
+            bench.processor.partitions_revoked()
+    assert bench.written() == []
+    assert bench.output.offsets == {}
+    assert bench.output.pending == []
+    assert "abort" in bench.output.calls
+    bench.assign()
+    bench.processor.process(bench.fetch(b"1"))
+    assert bench.written() == [b"1"]
+
+
+def test_work_is_committed_as_the_member_that_did_it(bench: Bench) -> None:
+    """The broker refuses a member of an earlier generation; so does the fake: a zombie commits nothing."""
+    mine = member()
+    bench.assign(mine)
+    one, _ = bench.fetch(b"1"), bench.fetch(b"2")
+    bench.processor.process(one)
+    bench.output.current = member()  # a rebalance that this worker has not heard of
+    bench.processor.partitions_revoked()
+    assert bench.written() == []
+    bench.assign(bench.output.current)
+    bench.processor.process(bench.fetch(b"1"))
+    assert bench.written() == [b"1"]
+
+
+def test_a_defect_in_a_pipeline_ends_the_worker_and_leaves_everything_as_it_was(bench: Bench) -> None:
+    bench.processor.process(bench.fetch(b"1"))
+    before, calls = bench.state(), list(bench.output.calls)
+    with pytest.raises(ZeroDivisionError):
+        bench.processor.process(bench.fetch(b"bug"))
+    assert bench.state() == before
+    assert bench.output.calls == calls
+    assert bench.processor.busy_since is None
+
+
+def test_an_error_that_nobody_may_retry_ends_the_worker_without_a_commit(bench: Bench) -> None:
+    class Fatal(FakeOutput):
+        def commit(self, *_: object) -> None:
+            raise PermissionError("fenced")
+
+    bench.output = Fatal()
+    bench.__post_init__()
+    with pytest.raises(PermissionError):
+        bench.processor.process(bench.fetch(b"1"))
+    assert bench.output.offsets == {}
+    assert not bench.processor.rewind_wanted.is_set()
+
+
+def test_closing_drops_what_is_not_committed(bench: Bench) -> None:
+    one, _ = bench.fetch(b"1"), bench.fetch(b"2")
+    bench.processor.process(one)
+    bench.processor.close()
+    assert bench.output.closed
+    assert bench.written() == []
