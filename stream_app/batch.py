@@ -14,7 +14,8 @@ class Batch:
     """Records in columns, all of the same length, in the order of their offsets.
 
     `start` and `end` chain the batches of a partition: each starts where the one before it ended, so a batch that got
-    lost on the way shows. `drained` says that the poll which brought the batch left nothing behind it. `epoch` is the stretch between rebalances that it was fetched in.
+    lost on the way shows. `epoch` is the stretch between rebalances that it was fetched in. `drained` says that it is
+    the last one of a poll that left nothing behind.
     """
 
     topic: str

@@ -18,11 +18,11 @@ _OBSERVED_AT = attrgetter("observed_at")
 class Result:
     """What a batch came to.
 
-    `outputs` maps a topic (without prefix) to its records in order, as `produce_batch` takes them. `counts` are for
+    `outputs` maps a topic (without prefix) to its records in order, each a key and a value. `counts` are for
     metrics: decisions or accepted outcomes. `newest_ms` is the latest observation time, None if nothing was accepted.
     """
 
-    outputs: dict[str, list[dict[str, bytes | None]]] = field(default_factory=dict)
+    outputs: dict[str, list[tuple[bytes | None, bytes]]] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
     decisions: dict[Decision, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
@@ -50,9 +50,8 @@ class EventPipeline:
         result = Result()
         if decoded.records:
             predictions, result.decisions = self._score(decoded, now_ms)
-            result.outputs[PREDICTIONS.name] = [
-                {"key": batch.keys[row], "value": value} for row, value in zip(decoded.rows, predictions, strict=True)
-            ]
+            keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]
+            result.outputs[PREDICTIONS.name] = list(zip(keys, predictions, strict=True))
             result.newest_ms = max(map(_OBSERVED_AT, decoded.records), default=None)
         _quarantine(batch, decoded, self._sealer, result)
         return result

@@ -105,9 +105,9 @@ def outcome_pipeline(*, require_mac: bool = True) -> OutcomePipeline:
     return OutcomePipeline(Decoder(Outcome, "recorded_at", require_mac=require_mac, **CHECKS), SEALER)
 
 
-def predictions(outputs: Sequence[dict[str, bytes | None]]) -> list[DecodedPrediction]:
+def predictions(outputs: Sequence[tuple[bytes | None, bytes]]) -> list[DecodedPrediction]:
     """Decode predictions as a reader does."""
-    return [msgspec.json.decode(output["value"] or b"", type=DecodedPrediction) for output in outputs]
+    return [msgspec.json.decode(output[1], type=DecodedPrediction) for output in outputs]
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,9 @@ class FakeOutput:
     broken: bool = False  # a call failed: nothing but abort may follow
     closed: bool = False
 
-    def write(self, topic: str, records: list[Record]) -> None:
+    def write(self, topic: str, records: Sequence[Record]) -> None:
         self._call("write")
-        self.pending += [Written(topic, record["key"], record["value"]) for record in records]
+        self.pending += [Written(topic, key, value) for key, value in records]
 
     def write_one(self, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
         self._call("write_one")

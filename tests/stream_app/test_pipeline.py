@@ -120,7 +120,7 @@ def test_a_malformed_record_goes_to_quarantine_and_its_neighbours_are_scored(
     result = pipeline(batch_of([wire(before), bad, wire(after)], partition=3), NOW_MS)
 
     assert [p.event_id for p in predictions(result.outputs[PREDICTIONS.name])] == [before.event_id, after.event_id]
-    assert [output["key"] for output in result.outputs[PREDICTIONS.name]] == [before.key, after.key]
+    assert [output[0] for output in result.outputs[PREDICTIONS.name]] == [before.key, after.key]
     assert result.reasons == {case.reason.value: 1}
     (found,) = map(opened, result.quarantined)
     whole = frame(bad.key, bad.value)

@@ -95,14 +95,14 @@ def test_a_prediction_says_which_event_which_model_and_when(verified: VerifiedBu
     sent = json.loads(event.value or b"")
     (prediction,) = predictions([output])
     manifest = verified.manifest
-    assert output["key"] == event.key == prediction.patient_id.encode()
+    assert output[0] == event.key == prediction.patient_id.encode()
     assert (prediction.event_id, prediction.observed_at) == (sent["event_id"], sent["observed_at"])
     assert (prediction.scored_at, prediction.role) == (NOW_MS, "champion")
     assert (prediction.model.name, prediction.model.version) == (manifest.name, manifest.version)
     assert (prediction.model.digest, prediction.threshold) == (verified.digest, manifest.threshold)
     assert result.newest_ms == AT_MS
     # No feature of the patient goes further than the event.
-    assert set(json.loads(output["value"] or b"")) == set(Prediction.__struct_fields__)
+    assert set(json.loads(output[1])) == set(Prediction.__struct_fields__)
 
 
 def test_the_probability_is_the_models_own(verified: VerifiedBundle) -> None:
