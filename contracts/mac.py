@@ -35,6 +35,9 @@ def _frame(record_key: bytes, value: bytes) -> bytes:
 Headers = Sequence[tuple[str, bytes | None]] | None
 """A record's headers as Kafka has them; None for a record without."""
 
+UNREADABLE: tuple[tuple[str, bytes | None], ...] = (("", b"a name that is not UTF-8"),)
+"""Stands for headers that cannot be read; compared by identity."""
+
 
 class SourceKey(msgspec.Struct, frozen=True):
     """A secret and the sources that it speaks for: `uci` covers `uci` and everything below `uci/`."""
@@ -115,6 +118,9 @@ class Keyring:
         lookup, same = self._verifiers.get, hmac.compare_digest
         for position, header in enumerate(headers):
             if not header:
+                continue
+            if header is UNREADABLE:
+                wrong[position] = InvalidRecord(Reason.HEADERS, "expected header names in UTF-8")
                 continue
             fields = dict(header)
             mac, key_id = fields.get(MAC_HEADER), fields.get(KEY_ID_HEADER)

@@ -8,11 +8,12 @@ class Reason(StrEnum):
 
     EMPTY = "empty"  # a null value or one of no bytes
     NOT_UTF8 = "not_utf8"
-    NOT_JSON = "not_json"  # includes NaN and infinities, which JSON does not have, and nesting too deep to parse
-    SCHEMA = "schema"  # a wrong type, an unknown field, a missing field
+    NOT_JSON = "not_json"  # includes NaN and infinities, which JSON does not have
+    SCHEMA = "schema"  # a wrong type, an unknown or missing field, a number beyond 64 bits
     IDENTIFIER = "identifier"  # an event id or a source that is not of its form
     PSEUDONYM = "pseudonym"  # a patient id that is not a pseudonym: a raw record number, a name
     KEY_MISMATCH = "key_mismatch"  # the record's key is not its patient id
+    HEADERS = "headers"  # a header whose name is not UTF-8
     MAC_MISSING = "mac_missing"
     MAC_KEY_UNKNOWN = "mac_key_unknown"
     MAC_WRONG = "mac_wrong"

@@ -12,11 +12,47 @@ import msgspec
 
 from contracts.errors import UserError
 
+# What the guarantees rest on is not for passing through, nor what has a setting of its own or takes a Python function.
+_RESERVED = {
+    "bootstrap.servers": "the setting bootstrap",
+    "metadata.broker.list": "the setting bootstrap",
+    "group.id": "the setting group",
+    "group.instance.id": "the setting instance",
+    "transactional.id": "the setting instance",
+    **dict.fromkeys(
+        (
+            "acks",
+            "request.required.acks",
+            "enable.idempotence",
+            "enable.gapless.guarantee",
+            "max.in.flight",
+            "max.in.flight.requests.per.connection",
+            "enable.auto.commit",
+            "auto.commit.enable",
+            "enable.auto.offset.store",
+            "isolation.level",
+            "auto.offset.reset",
+            "partition.assignment.strategy",
+            "group.protocol",
+            "partitioner",
+            "queue.buffering.max.messages",
+            "queue.buffering.max.kbytes",
+            "message.timeout.ms",
+            "delivery.timeout.ms",
+            "delivery.report.only.error",
+            "enable.partition.eof",
+        ),
+        "CardioSentry, because nothing lost and nothing doubled rests on it",
+    ),
+}
+_CALLABLE_PROPERTY = re.compile(r"_cb$|^(logger|on_delivery|on_commit)$")
+
 ENV_PREFIX = "CARDIOSENTRY_"
 CONFIG_VARIABLE = "CARDIOSENTRY_CONFIG"
 _ENV_KAFKA_PREFIX = "CARDIOSENTRY_KAFKA_"
 _SECRET_PROPERTY = re.compile(
-    r"password|passphrase|secret|key\.pem|sasl\.username|token|oauthbearer\.config|jaas", re.IGNORECASE
+    r"password|passphrase|secret|key\.pem|sasl\.username|token|oauthbearer\.config|extensions|kinit\.cmd|jaas",
+    re.IGNORECASE,
 )
 
 Positive = msgspec.Meta(ge=1)
@@ -86,6 +122,10 @@ def load_settings(
             settings = msgspec.convert(merged, Settings, strict=False)
         except msgspec.ValidationError as error:
             raise UserError(f"{origin}: {_explain(str(error))}") from None
+        for name in settings.kafka:
+            if name in _RESERVED or _CALLABLE_PROPERTY.search(name):
+                whose = _RESERVED.get(name, "CardioSentry, because it takes a function")
+                raise UserError(f"{origin}: librdkafka property {name}: expected it to be left to {whose}")
     return settings
 
 

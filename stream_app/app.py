@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +37,9 @@ from stream_app.transport import Consumer, Transport
 
 log = logging.getLogger("cardiosentry")
 
-_STUCK_S = 120.0  # one batch, or one wait for the broker, may take this long before the worker says it is not alive
+_STUCK_S = 120.0  # the poller polls every second; after so long without it the worker says that it is not alive
 _BATCHES_AHEAD = 2
+_UNREADY_S = 60.0
 _EXIT_DEFECT = 70  # sysexits.h EX_SOFTWARE: the supervisor starts the worker again
 
 
@@ -77,7 +79,8 @@ class CardioSentryApp(faust.App):
 
     def die(self, error: BaseException) -> None:
         """End the process at once: what is not committed is not done, and whoever comes next does it again."""
-        log.critical("worker ends error=%r", error, exc_info=error)
+        # Not the error's text: one of a codec may hold what it could not decode.
+        log.critical("worker ends error=%s at=%s", type(error).__name__, traceback.format_tb(error.__traceback__))
         logging.shutdown()
         os._exit(_EXIT_DEFECT)
 
@@ -124,9 +127,6 @@ def _add_agents(app: CardioSentryApp, events_topic: str, outcomes_topic: str) ->
     # One thread for all work on batches, so that the event loop answers health checks while a commit waits.
     pipeline = ThreadPoolExecutor(1, "pipeline")
 
-    def consumer() -> Consumer:
-        return cast("Consumer", app.consumer)
-
     async def process(stream: Any) -> None:
         # A few batches ahead, so that the pipeline's thread need not wait for the loop's turn at the interpreter lock.
         under_way: deque[asyncio.Future[None]] = deque()
@@ -152,24 +152,32 @@ def _add_agents(app: CardioSentryApp, events_topic: str, outcomes_topic: str) ->
 
     @app.timer(5.0)
     async def watch_lag() -> None:
-        app.telemetry.lag(consumer().lag())
+        app.telemetry.lag(consumer_of(app).lag())
 
     @app.task
     async def freeze_start_up() -> None:
         gc.freeze()  # what start-up made lives for ever: the collector need not walk it
 
 
+def consumer_of(app: CardioSentryApp) -> Consumer:
+    """Return the app's consumer as what `Transport` made it."""
+    return cast("Consumer", app.consumer)
+
+
 def _add_pages(app: CardioSentryApp) -> None:
     @app.page("/health/live")
     async def live(view: View, _request: Request) -> Response:
-        since = app.processor.busy_since
-        stuck = since is not None and time.monotonic() - since > _STUCK_S
+        # Waiting for a broker is no reason to be killed: that is what `ready` tells.
+        stuck = consumer_of(app).silent_s() > _STUCK_S
         return view.text("stuck" if stuck else "ok", status=503 if stuck else 200)
 
     @app.page("/health/ready")
     async def ready(view: View, _request: Request) -> Response:
-        assigned = bool(app.consumer.assignment())
-        return view.text("ok" if assigned else "no partition assigned", status=200 if assigned else 503)
+        if not app.consumer.assignment():
+            return view.text("no partition assigned", status=503)
+        if app.processor.waits_s() > _UNREADY_S:
+            return view.text("work waits, and nothing could be committed for a minute", status=503)
+        return view.text("ok", status=200)
 
     @app.page("/metrics")
     async def metrics(view: View, _request: Request) -> Response:

@@ -1,7 +1,7 @@
 """The unit of work: the records of one partition that one poll brought."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contracts.mac import Headers
 
@@ -25,9 +25,9 @@ class Batch:
     end: int
     drained: bool
     offsets: Sequence[int]
-    keys: Sequence[bytes | None]
-    values: Sequence[bytes | None]
-    headers: Sequence[Headers]
+    keys: Sequence[bytes | None] = field(repr=False)
+    values: Sequence[bytes | None] = field(repr=False)
+    headers: Sequence[Headers] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.offsets)

@@ -34,6 +34,6 @@ def read_keyring(directory: Path, *, required: bool) -> Keyring:
             f"{path}: expected the keyring of the sources; make one with `cardiosentry keys generate`, or set "
             "require_mac to false to score records without a MAC"
         ) from None
-    except OSError as error:
-        raise UserError(f"{path}: expected a readable keyring: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected a readable keyring: {type(error).__name__}") from None
     return Keyring.from_toml(text, origin=str(path))

@@ -4,9 +4,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from contracts.mac import UNREADABLE, Headers
 from stream_app.batch import UNKNOWN_START, Batch
 from stream_app.inbox import Inbox
 from stream_app.output import RECONNECT, Member
@@ -30,11 +32,24 @@ _BASE_PROPERTIES = {
     # A dead worker's partitions move after this long.
     "session.timeout.ms": "6000",
     "heartbeat.interval.ms": "500",
-    "queued.max.messages.kbytes": "32768",
+    "queued.max.messages.kbytes": "16384",
     **RECONNECT,
 }
 
 Partitions = set[tuple[str, int]]
+
+
+def _headers(messages: Sequence[Message]) -> list[Headers]:
+    """Return each record's headers, `UNREADABLE` where a name is not UTF-8: confluent-kafka raises at it."""
+    found: list[Headers] = []
+    rest = iter(messages)
+    while True:
+        try:
+            for message in rest:
+                found.append(message.headers())  # type: ignore[arg-type]  # consumed ones are lists of bytes
+            return found
+        except (SystemError, UnicodeDecodeError):  # never ask this message again: what it keeps of them is broken
+            found.append(UNREADABLE)
 
 
 class Poller(threading.Thread):
@@ -64,6 +79,7 @@ class Poller(threading.Thread):
         self._epoch = 0
         self._positions: dict[tuple[str, int], int] = {}
         self._measure_lag_at = 0.0
+        self.polled_at = time.monotonic()
         self.assigned: Partitions = set()
         self.lag = 0
         """Records between the positions and the last known ends of the partitions, as of a few seconds ago."""
@@ -84,6 +100,7 @@ class Poller(threading.Thread):
                 else:
                     self._stay_alive()
                 self._measure_lag()
+                self.polled_at = time.monotonic()
             self._processor.partitions_revoked()  # commit before closing: a commit that meets the close never returns
             self._leave()
             self.consumer.close()
@@ -111,6 +128,7 @@ class Poller(threading.Thread):
         kept: list[Message] = []  # fetched before the pause took hold
         while not (self._inbox.wait_for_room(_POLL_S) or self._stop_wanted.is_set()):
             message = self.consumer.poll(0)
+            self.polled_at = time.monotonic()
             if message is not None:
                 kept.append(message)
             if self._epoch != epoch or self._processor.rewind_wanted.is_set():
@@ -157,7 +175,7 @@ class Poller(threading.Thread):
             offsets=range(first, last + 1) if gapless else list(map(Message.offset, messages)),  # type: ignore[arg-type]
             keys=list(map(Message.key, messages)),
             values=list(map(Message.value, messages)),
-            headers=list(map(Message.headers, messages)),  # type: ignore[arg-type]  # consumed headers are lists of bytes
+            headers=_headers(messages),
         )
 
     def _report(self, message: Message) -> None:
@@ -174,8 +192,9 @@ class Poller(threading.Thread):
         self._measure_lag_at = time.monotonic() + _MEASURE_LAG_S
         lag = 0
         for (topic, partition), position in self._positions.items():
-            _, end = self.consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-            lag += max(0, end - position)
+            with suppress(KafkaException):  # a partition that the broker no longer has
+                _, end = self.consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+                lag += max(0, end - position)
         self.lag = lag
 
     # Called by librdkafka inside poll, consume and close

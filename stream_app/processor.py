@@ -30,6 +30,10 @@ _CAUGHT_UP_S = 0.01
 
 A commit takes 6 to 8 ms, so this spends less than half of the time on commits."""
 
+_FIRST_BACK_OFF_S = 0.1
+_MAX_BACK_OFF_S = 2.0
+_REVOKE_S = 5.0  # the group waits for a member that does not let go; a commit that takes longer is refused anyway
+
 _STALLED_S = 5.0
 """Fetched but never processed for so long while nothing else is: the batch was lost on the way."""
 
@@ -64,7 +68,7 @@ class Processor:
         self._ends: dict[tuple[str, int], int] = {}
         self._uncommitted: dict[tuple[str, int], int] = {}
         self._committed_at = self._progress_at = time.monotonic()
-        self.busy_since: float | None = None  # when the call under way began; for the liveness check
+        self._back_off_s = 0.0  # before the next rewind is answered; 0 after a commit
         self._lost = threading.Event()  # partitions were lost, and what was processed of them is not aborted yet
         self.rewind_wanted = threading.Event()  # the poller answers it: it alone may move the consumer
 
@@ -73,7 +77,6 @@ class Processor:
     def process(self, batch: Batch) -> None:
         """Process one batch and commit if it is time. Raises only what must end the worker."""
         with self._lock:
-            self.busy_since = time.monotonic()
             try:
                 self._abort_what_was_lost()
                 if batch.epoch == self.epoch:
@@ -81,13 +84,10 @@ class Processor:
                     self._commit_if_due(drained=batch.drained)
             except RetryableError as error:
                 self._rewind(error)
-            finally:
-                self.busy_since = None
 
     def commit_if_due(self) -> None:
         """Commit what has waited long enough; find batches that were lost on the way. Called by a timer."""
         with self._lock:
-            self.busy_since = time.monotonic()
             try:
                 self._abort_what_was_lost()
                 self._commit_if_due()
@@ -95,8 +95,6 @@ class Processor:
                     raise RetryableError(f"expected {self._waiting()} more batches, none came")
             except RetryableError as error:
                 self._rewind(error)
-            finally:
-                self.busy_since = None
 
     def _process(self, batch: Batch) -> None:
         partition = (batch.topic, batch.partition)
@@ -131,6 +129,7 @@ class Processor:
         self._output.commit(self._uncommitted, self._member)
         self._uncommitted.clear()
         self._committed_at = self._progress_at = time.monotonic()
+        self._back_off_s = 0.0
         self._telemetry.committed(self._committed_at - started)
 
     def _rewind(self, error: RetryableError) -> None:
@@ -138,6 +137,9 @@ class Processor:
         self._telemetry.rewound(str(error))
         self._output.abort()
         self._next_epoch()
+        # What fails again and again, an access right say, is not to be a hot loop.
+        time.sleep(self._back_off_s)
+        self._back_off_s = min(2 * self._back_off_s or _FIRST_BACK_OFF_S, _MAX_BACK_OFF_S)
         self.rewind_wanted.set()
 
     def _abort_what_was_lost(self) -> None:
@@ -152,6 +154,10 @@ class Processor:
         self._ends.clear()
         self._uncommitted.clear()
         self._progress_at = time.monotonic()
+
+    def waits_s(self) -> float:
+        """Return how long work has waited without a commit, seconds; 0 while there is none."""
+        return time.monotonic() - self._committed_at if self._uncommitted or self._waiting() else 0.0
 
     def _waiting(self) -> int:
         """Return how many batches of this epoch are on their way."""
@@ -176,8 +182,11 @@ class Processor:
             return self.epoch
 
     def partitions_revoked(self) -> None:
-        """Commit what was processed; nothing of the old assignment is processed after this returns."""
-        with self._lock:
+        """Commit what was processed; nothing of the old assignment is committed after this returns."""
+        if not self._lock.acquire(timeout=_REVOKE_S):
+            self.partitions_lost()
+            return
+        try:
             try:
                 self._abort_what_was_lost()
                 if self._uncommitted:
@@ -187,6 +196,8 @@ class Processor:
                 self._output.abort()
             self._next_epoch()
             self._telemetry.assigned(0)
+        finally:
+            self._lock.release()
 
     def partitions_lost(self) -> None:
         """Have aborted what was processed: the partitions are somebody else's already. Never blocks."""

@@ -38,6 +38,7 @@ class Supervisor:
         self._settings = settings
         self._slots = [_Slot(number) for number in range(settings.workers)]
         self._stopping = False
+        self._proven = False  # with these settings a worker has run well
 
     def run(self) -> None:
         """Block until told to stop. Raises `UserError` if a worker refuses its settings or files."""
@@ -61,13 +62,19 @@ class Supervisor:
         if code is None:
             return
         slot.process = None
-        if code == EXIT_USER_ERROR:
-            raise UserError(f"worker {slot.number} cannot start: see its message above")
         if now - slot.started_at > _HEALTHY_S:
             slot.back_off_s = _FIRST_BACK_OFF_S
+            self._proven = True
+        if code == EXIT_USER_ERROR:
+            if not self._proven and not self._others_run_well(now):
+                raise UserError(f"worker {slot.number} cannot start, for the reason above")
+            slot.back_off_s = _MAX_BACK_OFF_S  # files may be in the middle of a change; the other workers go on
         slot.start_at = now + slot.back_off_s
         log.warning("worker died slot=%d exit=%d restart_in_s=%.1f", slot.number, code, slot.back_off_s)
         slot.back_off_s = min(slot.back_off_s * 2, _MAX_BACK_OFF_S)
+
+    def _others_run_well(self, now: float) -> bool:
+        return any(slot.process is not None and now - slot.started_at > _HEALTHY_S for slot in self._slots)
 
     def _start(self, slot: _Slot) -> None:
         # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the workers in good order.

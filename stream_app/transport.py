@@ -6,6 +6,7 @@ Offsets are the output's business, so nothing of Faust's acknowledging and commi
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -78,9 +79,14 @@ class Consumer(FaustConsumer):
         if self._poller is not None:
             await asyncio.to_thread(self._poller.stop)
             self._poller = None
+            await asyncio.to_thread(self.app.processor.close)
 
     def assignment(self) -> set[TP]:
         return {TP(*partition) for partition in self._poller.assigned} if self._poller else set()
+
+    def silent_s(self) -> float:
+        """Return how long ago the poller polled, seconds; 0 before it began."""
+        return time.monotonic() - self._poller.polled_at if self._poller else 0.0
 
     def lag(self) -> int:
         """Return how many records lay between the position and the end of the partitions a few seconds ago."""

@@ -8,12 +8,15 @@ import os
 import signal
 import sys
 import threading
+import time
 
 import msgspec
+from confluent_kafka import KafkaException
 
 from contracts.errors import UserError
 from contracts.settings import Settings
 
+_STOP_S = 30.0
 EXIT_USER_ERROR = 78  # sysexits.h EX_CONFIG: starting again would not help
 
 
@@ -36,8 +39,9 @@ def main() -> None:
     threading.Thread(target=_stop_with_supervisor, daemon=True).start()
     try:
         run_worker(settings, slot)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UserError, KafkaException) as error:  # librdkafka refuses a property
+        text = error.args[0].str() if isinstance(error, KafkaException) else error
+        print(f"error: {text}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
 
 
@@ -61,6 +65,8 @@ def _stop_with_supervisor() -> None:
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_STOP_S)
+    os._exit(1)  # nobody is left to kill a worker that cannot stop
 
 
 if __name__ == "__main__":
