@@ -9,7 +9,7 @@ import click
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("docs/model-card.md"), show_default=True, metavar="FILE"
 )
-@click.option("--seed", type=int, help="Of folds and fits [the one of the published card].")
+@click.option("--seed", type=click.IntRange(0), help="Of folds and fits [the one of the published card].")
 def command(out: Path, seed: int | None) -> None:
     """Evaluate the model (cross-validated and leaving one site out) and write the model card. Takes minutes.
 

@@ -15,7 +15,7 @@ import click
     "--rate", type=click.FloatRange(min=0, min_open=True), default=200.0, show_default=True, help="Events a second."
 )
 @click.option("--json", "as_json", is_flag=True, help="No live view; the last line is one JSON object.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of patients and malformed records.")
 def command(seconds: float | None, rate: float, as_json: bool, seed: int) -> None:
     """Score patients from Kafka, live, with nothing but this machine.
 

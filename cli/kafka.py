@@ -9,7 +9,7 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 
 from contracts.errors import UserError
 from contracts.settings import Settings
-from contracts.topics import TOPICS
+from contracts.topics import EVENTS, OUTCOMES, TOPICS
 
 _TIMEOUT_S = 10.0
 
@@ -52,6 +52,12 @@ def require_topics(settings: Settings) -> None:
         for topic in TOPICS
         if settings.topic_prefix + topic.name not in metadata.topics
     ]
+    events, outcomes = (metadata.topics.get(settings.topic_prefix + topic.name) for topic in (EVENTS, OUTCOMES))
+    if events and outcomes and len(events.partitions) != len(outcomes.partitions):
+        raise UserError(
+            f"topics {EVENTS.name} and {OUTCOMES.name}: expected equally many partitions, so that an outcome meets its "
+            f"event; got {len(events.partitions)} and {len(outcomes.partitions)}"
+        )
     if missing:
         raise UserError(
             f"{settings.bootstrap}: expected the topics {', '.join(missing)}; run `cardiosentry topics create`"

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from contracts.errors import UserError
 from contracts.identifiers import PSEUDONYM_KEY_FILE
-from contracts.mac import KEYRING_FILE, SECRET_BYTES
+from contracts.mac import KEYRING_FILE, SECRET_BYTES, Keyring
 
 
-def generate_keys(directory: Path, sources: Sequence[str]) -> Iterator[tuple[Path, bool]]:
-    """Make what is missing in `directory`; yield each private or secret file and whether it was made now."""
+def generate_keys(directory: Path, sources: Sequence[str], rotate: Sequence[str] = ()) -> Iterator[tuple[str, bool]]:
+    """Make what is missing in `directory`; yield what each thing is, and whether it was made now.
+
+    The keyring gets a key for each of `sources` that no key covers yet, and a newer one for each of `rotate`.
+    """
     from models import sign
     from stream_app import quarantine
 
@@ -19,32 +22,50 @@ def generate_keys(directory: Path, sources: Sequence[str]) -> Iterator[tuple[Pat
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield from _make(directory / sign.PRIVATE_KEY_FILE, lambda: sign.generate_signing_key(directory))
         yield from _make(directory / quarantine.PRIVATE_KEY_FILE, lambda: quarantine.generate_reviewer_keys(directory))
-        keyring, pseudonym_key = directory / KEYRING_FILE, directory / PSEUDONYM_KEY_FILE
-        yield from _make(keyring, lambda: _write_secret(keyring, _keyring(sources)))
+        yield from _add_source_keys(directory / KEYRING_FILE, sources, rotate)
+        pseudonym_key = directory / PSEUDONYM_KEY_FILE
         yield from _make(pseudonym_key, lambda: _write_secret(pseudonym_key, secrets.token_hex(32) + "\n"))
     except OSError as error:
         raise UserError(f"{directory}: expected a directory that can be written: {error.strerror}") from None
 
 
-def _make(path: Path, make: Callable[[], object]) -> Iterator[tuple[Path, bool]]:
+def _make(path: Path, make: Callable[[], object]) -> Iterator[tuple[str, bool]]:
     if path.exists():
-        yield path, False
+        yield str(path), False
     else:
         make()
-        yield path, True
+        yield str(path), True
 
 
-def _keyring(sources: Sequence[str]) -> str:
-    entries = []
+def _add_source_keys(path: Path, sources: Sequence[str], rotate: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    if not path.exists():
+        _write_secret(path, _KEYRING_HEAD)
+    keyring = Keyring.from_toml(path.read_text(), origin=str(path))
     for source in sources:
-        key_id = f"{source.replace('/', '-')}-{secrets.token_hex(4)}"
-        secret = secrets.token_hex(SECRET_BYTES)
-        entries.append(f'[{key_id}]\nsecret = "{secret}"\nsources = ["{source}"]\n')
-    return (
-        "# The keys of the sources. A key speaks for its sources and everything below them.\n"
-        "# To rotate: add a new key below the old one, move the producers to it, then remove the old one.\n\n"
-        + "\n".join(entries)
-    )
+        if keyring.covers(source):
+            yield f"{path}: the key of {source}", False
+        else:
+            _append_key(path, source)
+            yield f"{path}: a key for {source}", True
+    for source in rotate:
+        if not keyring.covers(source):
+            raise UserError(f"{path}: expected a key of {source} to rotate, found none; add it with --source")
+        _append_key(path, source)
+        yield f"{path}: a newer key for {source}", True
+
+
+_KEYRING_HEAD = """\
+# The keys of the sources. A key speaks for its sources and everything below them; a producer signs with the last that
+# covers its source. To rotate: `keys generate DIR --rotate SOURCE`, give the file to the workers and restart them, give
+# the new key to the producers, then delete the old one here.
+"""
+
+
+def _append_key(path: Path, source: str) -> None:
+    key_id = f"{source.replace('/', '-')}-{secrets.token_hex(4)}"
+    secret = secrets.token_hex(SECRET_BYTES)
+    with path.open("a") as file:
+        file.write(f'\n[{key_id}]\nsecret = "{secret}"\nsources = ["{source}"]\n')
 
 
 def _write_secret(path: Path, text: str) -> None:

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import click
 
-from contracts.errors import UserError
 from contracts.identifiers import is_source
 
 
 @click.group
 def command() -> None:
-    """Make keys."""
+    """Make keys. Example: cardiosentry keys generate keys"""
 
 
 @command.command
@@ -24,12 +23,14 @@ def command() -> None:
     show_default=True,
     help="A source that publishes, site/ward/device; its key covers everything below it. Repeat it.",
 )
-def generate(directory: Path, sources: tuple[str, ...]) -> None:
-    """Make every key that a system needs, in DIRECTORY; keys that are there already stay as they are.
+@click.option("--rotate", multiple=True, metavar="SOURCE", help="Add a newer key for this source beside its old one.")
+def generate(directory: Path, sources: tuple[str, ...], rotate: tuple[str, ...]) -> None:
+    """Make every key that a system needs, in DIRECTORY; what is there stays, and a new source gets its key added.
 
     \b
     Example:
       cardiosentry keys generate keys --source st-mary/icu --source st-mary/ward-7
+      cardiosentry keys generate keys --rotate st-mary/icu
     \b
     Who needs which:
       model-signing.key   whoever releases models, nobody else   model-signing.pub   every worker
@@ -38,8 +39,8 @@ def generate(directory: Path, sources: tuple[str, ...]) -> None:
     """
     from cli.keyfiles import generate_keys
 
-    for source in sources:
+    for source in (*sources, *rotate):
         if not is_source(source):
-            raise UserError(f"option --source: expected site/ward/device in lower case, got {source!r}")
-    for path, made in generate_keys(directory, sources):
+            raise click.BadParameter(f"expected a source like site/ward/device in lower case, got {source!r}")
+    for path, made in generate_keys(directory, () if rotate else sources, rotate):
         click.echo(f"{'made' if made else 'kept'} {path}")

@@ -6,7 +6,7 @@ import what they need when they run, so that `--help` is quick and a worker stay
 
 import importlib
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -46,7 +46,7 @@ class _Lazy(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
-@click.group(cls=_Lazy, epilog="Start with: cardiosentry demo")
+@click.group(cls=_Lazy, epilog="Example: cardiosentry demo")
 @click.version_option(package_name="cardiosentry")
 def cardiosentry() -> None:
     """Streaming inference and security monitoring for a heart-disease model on Kafka."""
@@ -57,5 +57,17 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         cardiosentry.main(args=arguments, prog_name="cardiosentry")
     except UserError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        _fail(f"this command needs the package {error.name}: install cardiosentry[train,plots], or run `make dev`")
+    except OSError as error:
+        _fail(f"{error.filename or 'system'}: {error.strerror}")
+    except Exception as error:
+        if type(error).__name__ != "KafkaException":  # by name: commands without a broker do not load its client
+            raise
+        _fail(f"Kafka: {error.args[0].str()}")
+
+
+def _fail(text: str) -> NoReturn:
+    click.echo(f"error: {text}", err=True)
+    sys.exit(1)

@@ -21,7 +21,12 @@ def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
         def with_settings(config: Path | None, properties: tuple[str, ...], **arguments: Any) -> Any:
             options: dict[str, Any] = {name: arguments.pop(name) for name in names}
             options["kafka"] = dict(map(_property, properties))
-            return command(settings=read_settings(config, options), **arguments)
+            read_settings(config)  # what is wrong here is wrong in a file or the environment
+            try:
+                settings = read_settings(config, options)
+            except UserError as error:
+                raise click.UsageError(str(error)) from None
+            return command(settings=settings, **arguments)
 
         with_settings.__doc__ = command.__doc__
         with_settings.__name__ = command.__name__
@@ -56,5 +61,5 @@ ALL_SETTINGS = tuple(name for name in Settings.__struct_fields__ if name != "kaf
 def _property(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name:
-        raise UserError(f"option -X: expected PROP=VALUE, got {name!r}")
+        raise click.UsageError("option -X: expected PROP=VALUE, got something else")
     return name, value

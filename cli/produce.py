@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.options import setting_options
-from contracts.errors import UserError
 from contracts.settings import Settings
 
 if TYPE_CHECKING:
+    from producers.run import Progress
     from producers.sources import Source
 
 
@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 @click.argument("source", type=click.Choice(["replay", "synthetic", "csv"]))
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Events a second [as fast as it goes].")
 @click.option("--limit", type=click.IntRange(1), help="Stop after so many events.")
-@click.option("--seed", type=int, help="Make the same synthetic patients again [a new seed each time].")
+@click.option("--seed", type=click.IntRange(0), help="Make the same synthetic patients again [a new seed each time].")
 @click.option("--outcome-delay", type=click.FloatRange(0), metavar="S", help="Publish diagnoses so many seconds later.")
 @click.option(
-    "--malformed", type=click.FloatRange(0, 1), default=0.0, metavar="SHARE", help="Spoil this share of events."
+    "--malformed",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.0,
+    metavar="SHARE",
+    help="Spoil this share of events.",
 )
 @click.option("--sign/--no-sign", default=True, show_default=True, help="MAC each record with its source's key.")
 @click.option("--file", type=click.Path(path_type=Path), metavar="CSV", help="The file of `csv`.")
@@ -60,8 +64,8 @@ def command(
     from stream_app.configuration import read_keyring
 
     seed = secrets.randbits(32) if seed is None else seed
-    keyring = read_keyring(Path(settings.keys), required=True) if sign else None
     made = _source(source, settings, seed, outcome_delay, file, mapping)
+    keyring = read_keyring(Path(settings.keys), required=True) if sign else None
     if malformed:
         made = WithMalformed(made, fraction=malformed, seed=seed, signer=Signer(keyring) if keyring else None)
     stopped = threading.Event()
@@ -71,10 +75,14 @@ def command(
     publisher = Publisher(
         settings.bootstrap, topic_prefix=settings.topic_prefix, keyring=keyring, properties=settings.kafka
     )
-    with publisher:
-        run(made, publisher, Pace(rate), stop=stopped.is_set, limit=limit, on_progress=lambda p: progress(p.sent))
-    report = publisher.report
-    click.echo(f"delivered {report.delivered} of {report.sent} records, {report.failed} failed")
+    try:
+        with publisher:
+            run(made, publisher, Pace(rate), stop=stopped.is_set, limit=limit, on_progress=progress)
+    finally:
+        report = publisher.report
+        click.echo(f"delivered {report.delivered} of {report.sent} records, {report.failed} failed")
+        if stopped.is_set() and progress.waiting:
+            click.echo(f"{progress.waiting} outcomes were not yet due and were not sent")
 
 
 def _source(
@@ -86,7 +94,7 @@ def _source(
     from producers.synthetic import SyntheticPatients
 
     if (name == "csv") != (file is not None and mapping is not None):
-        raise UserError("options --file and --mapping: expected both with the source `csv`, and neither with another")
+        raise click.UsageError("--file and --mapping: expected both with the source `csv`, and neither with another")
     key = read_pseudonym_key(Path(settings.keys))
     if name == "replay":
         return replay(pseudonym_key=key, outcome_delay_s=outcome_delay)
@@ -103,9 +111,10 @@ class _Progress:
     def __init__(self) -> None:
         self._next = time.monotonic() + 1
         self._last = 0
+        self.waiting = 0
 
-    def __call__(self, sent: int) -> None:
-        now = time.monotonic()
+    def __call__(self, progress: "Progress") -> None:
+        now, sent, self.waiting = time.monotonic(), progress.sent, progress.waiting
         if now >= self._next:
             click.echo(f"sent {sent} records, {sent - self._last} in the last second", err=True)
             self._next, self._last = now + 1, sent

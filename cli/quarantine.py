@@ -11,7 +11,7 @@ from contracts.settings import Settings
 
 @click.group
 def command() -> None:
-    """Open quarantined records with the reviewers' private key."""
+    """Open quarantined records with the reviewers' private key. Example: cardiosentry quarantine show"""
 
 
 @command.command
@@ -34,26 +34,46 @@ def show(settings: Settings, origins: tuple[str, ...], count: int) -> None:
 
     key = quarantine.load_reviewers_private_key(Path(settings.keys) / quarantine.PRIVATE_KEY_FILE)
     wanted = set(origins)
-    shown = 0
-    with TopicReader(client_properties(settings), [settings.topic_prefix + QUARANTINE.name], beginning=True) as reader:
-        while shown < count and (messages := reader.read(2.0)):
-            for message in messages:
-                plain = headers(message)
-                origin = plain.get(quarantine.ORIGIN_HEADER, b"").decode()
-                if (wanted and origin not in wanted) or shown == count:
-                    continue
-                record_key, value = quarantine.unframe(quarantine.unseal(key, message.value() or b"", plain))
-                size = int(plain[quarantine.SIZE_HEADER])
-                cut = f", the first {quarantine.MAX_COPY_BYTES} bytes" if size > quarantine.MAX_COPY_BYTES else ""
-                click.echo(f"{origin}  {plain[quarantine.REASON_HEADER].decode()}")
-                click.echo(f"  {plain[quarantine.DETAIL_HEADER].decode()}")
-                click.echo(f"  {size} bytes{cut}, {plain[quarantine.DIGEST_HEADER].decode()}")
-                click.echo(f"  key   {record_key!r}\n  value {value!r}\n")
-                shown += 1
-                wanted.discard(origin)
-            if origins and not wanted:
-                return
-    if origins and wanted:
-        raise UserError(f"{', '.join(sorted(wanted))}: expected in the topic {QUARANTINE.name}, not found")
+    shown = closed = 0
+    topic = settings.topic_prefix + QUARANTINE.name
+    with TopicReader(client_properties(settings), [topic], beginning=True) as reader:
+        for message in reader.until_end():
+            plain = headers(message)
+            origin = plain.get(quarantine.ORIGIN_HEADER, b"?").decode("utf-8", "replace")
+            if wanted and origin not in wanted:
+                continue
+            try:
+                framed = quarantine.unseal(key, message.value() or b"", plain)
+            except UserError as error:
+                click.echo(f"{error}", err=True)
+                closed += 1
+                continue
+            _show(origin, plain, framed)
+            shown += 1
+            wanted.discard(origin)
+            if (shown == count and not origins) or (origins and not wanted):
+                break
+    if wanted:
+        raise UserError(f"{', '.join(sorted(wanted))}: expected in the topic {topic} and sealed for this key")
+    if closed:
+        raise UserError(f"{closed} records: expected to open them with this private key, could not")
     if not shown:
         click.echo("nothing is quarantined")
+
+
+def _show(origin: str, plain: dict[str, bytes], framed: bytes) -> None:
+    from stream_app import quarantine
+
+    reason, detail, digest, size = (
+        plain[name].decode()
+        for name in (
+            quarantine.REASON_HEADER,
+            quarantine.DETAIL_HEADER,
+            quarantine.DIGEST_HEADER,
+            quarantine.SIZE_HEADER,
+        )
+    )
+    cut = f", the first {quarantine.MAX_COPY_BYTES} bytes" if int(size) > quarantine.MAX_COPY_BYTES else ""
+    record_key, value = quarantine.unframe(framed)
+    click.echo(f"{origin}  {reason}\n  {detail}\n  {size} bytes{cut}, {digest}")
+    click.echo(f"  key   {record_key!r}\n  value {value!r}\n")

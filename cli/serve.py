@@ -19,9 +19,11 @@ def command(settings: Settings) -> None:
       curl localhost:6066/health/ready
     """
     from cli.kafka import require_topics
+    from cli.ports import require_ports
     from stream_app.supervisor import Supervisor
     from stream_app.worker import set_up_logging
 
     set_up_logging()
     require_topics(settings)
+    require_ports(settings)
     Supervisor(settings).run()

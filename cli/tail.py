@@ -4,6 +4,7 @@ import signal
 import threading
 
 import click
+import msgspec
 
 from cli.options import setting_options
 from contracts.settings import Settings
@@ -37,13 +38,24 @@ def command(settings: Settings, topic: str, beginning: bool, count: int | None) 
                 for message in reader.read(0.2, 500 if count is None else min(500, count - printed)):
                     if topic == QUARANTINE.name:
                         found = headers(message)
-                        line = encode({name: found[name].decode() for name in SHOWN})
+                        line = encode({name: found.get(name, b"").decode("utf-8", "replace") for name in SHOWN})
                     else:
-                        line = message.value() or b"null"
+                        line = _one_line(message.value())
                     click.echo(line)
                     printed += 1
         except KeyboardInterrupt:
             pass
+
+
+def _one_line(value: bytes | None) -> bytes:
+    """Return a record as one line of JSON: as it is, or, where it is none, as a string that no terminal acts on."""
+    from contracts.codec import encode
+
+    try:
+        msgspec.json.decode(value or b"null")
+    except (ValueError, RecursionError):
+        return encode((value or b"").decode("utf-8", "replace"))
+    return (value or b"null").replace(b"\n", b" ")
 
 
 SHOWN = ("cs-reason", "cs-detail", "cs-origin", "cs-digest", "cs-size")

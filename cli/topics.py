@@ -10,11 +10,17 @@ from contracts.topics import DEFAULT_PARTITIONS, MAX_RECORD_BYTES, TOPICS, Topic
 
 @click.group
 def command() -> None:
-    """Create the topics."""
+    """Create the topics. Example: cardiosentry topics create --partitions 12"""
 
 
 @command.command
-@click.option("--partitions", type=click.IntRange(1), default=DEFAULT_PARTITIONS, show_default=True)
+@click.option(
+    "--partitions",
+    type=click.IntRange(1),
+    default=DEFAULT_PARTITIONS,
+    show_default=True,
+    help="Of the topics that scale; it bounds how many workers share the load.",
+)
 @click.option("--replication", type=click.IntRange(1), default=1, show_default=True, help="3 in production.")
 @setting_options("bootstrap", "topic_prefix")
 def create(settings: Settings, partitions: int, replication: int) -> None:
@@ -39,7 +45,7 @@ def create(settings: Settings, partitions: int, replication: int) -> None:
             settings.topic_prefix + topic.name,
             topic.partitions or partitions,
             replication,
-            config=_configuration(topic),
+            config=_configuration(topic, replication),
         )
         for topic in TOPICS
     ]
@@ -54,8 +60,12 @@ def create(settings: Settings, partitions: int, replication: int) -> None:
             click.echo(f"exists  {name}")
 
 
-def _configuration(topic: Topic) -> dict[str, str]:
+def _configuration(topic: Topic, replication: int) -> dict[str, str]:
     return {
+        # An acknowledged record must outlive a broker.
+        "min.insync.replicas": str(min(2, replication)),
+        # The broker checks the size of what it compressed itself: a small record that swells to a gigabyte stays out.
+        "compression.type": "lz4",
         "cleanup.policy": "compact" if topic.compacted else "delete",
         "retention.ms": str(topic.retention_ms),
         "max.message.bytes": str(MAX_RECORD_BYTES),

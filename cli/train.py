@@ -11,7 +11,7 @@ from contracts.settings import Settings
 @click.command
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="BUNDLE", help="Directory to write.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="CSV", help="Patients in the UCI format [the 920].")
-@click.option("--seed", type=int, default=None, help="The same data and seed give the same digest.")
+@click.option("--seed", type=click.IntRange(0), default=None, help="The same data and seed give the same digest.")
 @setting_options("keys")
 def command(settings: Settings, out: Path, data: Path | None, seed: int | None) -> None:
     """Train a calibrated model, export it, check the export row by row, and sign the bundle. Needs no broker.

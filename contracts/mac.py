@@ -92,6 +92,10 @@ class Keyring:
         except ValueError as error:
             raise UserError(f"{origin}: expected secrets of 64 hex digits and valid sources: {error}") from None
 
+    def covers(self, source: str) -> bool:
+        """Whether any key may speak for `source`."""
+        return any(key.covers(source) for key in self._keys.values())
+
     def key_for(self, source: str) -> SourceKey:
         """Return the newest (last listed) key that may speak for `source`."""
         for key in reversed(self._keys.values()):

@@ -1,4 +1,4 @@
-"""The topics: names, keys, partitions, retention. `topics create` makes them so; docs/topics.md is made from this."""
+"""The topics: names, keys, partitions, retention. `topics create` makes them so."""
 
 import msgspec
 

@@ -1,17 +1,25 @@
 """Reads topics from the outside: committed records only, no consumer group left behind."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from contracts.errors import UserError
 
 _TIMEOUT_S = 10.0
+_QUIET_S = 60.0
+
+
+_REFUSED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
 
 
 def headers(message: Message) -> dict[str, bytes]:
     """Return a record's headers by name, the last of each."""
-    found = dict(message.headers() or [])
+    try:
+        found = dict(message.headers() or [])
+    except (SystemError, UnicodeDecodeError):  # a name that is not UTF-8, at which confluent-kafka raises
+        return {}
     return {name: value for name, value in found.items() if isinstance(value, bytes)}
 
 
@@ -52,7 +60,35 @@ class TopicReader:
         if first is None:
             return []
         rest = self._consumer.consume(at_most - 1, 0) if at_most > 1 else []
-        return [message for message in (first, *rest) if message.error() is None]
+        good = []
+        for message in (first, *rest):
+            error = message.error()
+            if error is None:
+                good.append(message)
+            elif error.fatal() or error.code() in _REFUSED:
+                raise UserError(f"topic {message.topic()}: expected to read it, the broker said: {error.str()}")
+        return good
+
+    def until_end(self) -> Iterator[Message]:
+        """Yield what is in the topics now, and end there; raise `UserError` if it cannot be read within a minute."""
+        ends = {}
+        for place in self._consumer.assignment():
+            low, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
+            if high > low:
+                ends[place.topic, place.partition] = high
+        quiet_since = time.monotonic()
+        while ends:
+            for message in self.read(0.2):
+                quiet_since = time.monotonic()
+                yield message
+            # A transaction's markers take offsets too: the position passes them, no record does.
+            for place in self._consumer.position([TopicPartition(*key) for key in ends]):
+                if place.offset >= ends[place.topic, place.partition]:
+                    del ends[place.topic, place.partition]
+            if time.monotonic() - quiet_since > _QUIET_S:
+                raise UserError(
+                    f"topic {next(iter(ends))[0]}: expected to read it to its end, nothing came for a minute"
+                )
 
     def __enter__(self) -> "TopicReader":
         return self
