@@ -33,6 +33,8 @@ _BASE_PROPERTIES = {
     "session.timeout.ms": "6000",
     "heartbeat.interval.ms": "500",
     "queued.max.messages.kbytes": "16384",
+    # A full local queue postpones the next fetch by this; at the default of 1000 the queue runs dry before it comes.
+    "fetch.queue.backoff.ms": "10",
     **RECONNECT,
 }
 
