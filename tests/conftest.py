@@ -12,6 +12,7 @@ from models.verify import VerifiedBundle, verify_bundle
 from tests.support.broker import Broker
 from tests.support.embedded import embedded_broker
 from tests.support.kafka import KafkaServer, KafkaUnavailable
+from tests.support.site import Site, make_site
 
 
 def cannot_run(reason: str) -> NoReturn:
@@ -33,6 +34,12 @@ def kafka() -> Iterator[Broker]:
         yield Broker(server.bootstrap, real=True)
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Keys and a signed model for the whole run; change copies of them."""
+    return make_site(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture

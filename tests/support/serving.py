@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -46,18 +47,24 @@ class Serving:
         """Start the supervisor; do not wait."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command(*self._arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=ROOT
+                command(*self._arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                env=environment(),
             )
         return self
 
     def workers(self) -> list[psutil.Process]:
         """Return the worker processes that run now."""
         assert self.process
-        with contextlib.suppress(psutil.NoSuchProcess):
+        try:
             found = psutil.Process(self.process.pid).children()
-            self._children = [child for child in {*self._children, *found} if child.is_running()]
-            return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
-        return []
+        except psutil.NoSuchProcess:
+            return []
+        self._children = list(filter(_runs, {*self._children, *found}))
+        return list(filter(_runs, found))
 
     def wait_until_ready(self, workers: int = 1) -> Self:
         """Wait until every worker holds a partition; fail with the log when one does not."""
@@ -143,7 +150,14 @@ def consecutive_free_ports(count: int) -> int:
 
 
 def is_free(port: int) -> bool:
-    return get(f"http://127.0.0.1:{port}/")[0] == 0
+    """Whether nobody is bound to `port`."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def environment() -> dict[str, str]:
