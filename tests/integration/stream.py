@@ -199,11 +199,15 @@ class SteadyLoad(threading.Thread):
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def finish(self) -> None:
+        """Send no more and wait until all that was sent is confirmed."""
         self._done.set()
         self.join()
         if self._failure is not None:
             raise self._failure
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
 
     def by_patient(self) -> dict[str, list[str]]:
         """Return each patient's event ids in the order in which they were sent."""
