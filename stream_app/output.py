@@ -15,7 +15,7 @@ from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from contracts.errors import RetryableError
+from contracts.errors import RetryableError, UserError
 
 log = logging.getLogger("cardiosentry")
 
@@ -101,7 +101,10 @@ class _ProducerOutput:
 
     def _renew(self) -> None:
         """Begin with a fresh producer; what the old one has not sent is dropped."""
-        self._producer = Producer(self._properties)
+        try:
+            self._producer = Producer(self._properties)
+        except KafkaException as exception:
+            raise UserError(f"setting kafka: {exception.args[0].str()}") from None
         # A transaction's commit tells of failed deliveries; a report for each record would cost 0.2 µs.
         produce = self._producer.produce
         self._produce = partial(produce, on_delivery=self._on_delivery) if self._reports else produce

@@ -11,7 +11,6 @@ import threading
 import time
 
 import msgspec
-from confluent_kafka import KafkaException
 
 from contracts.errors import UserError
 from contracts.settings import Settings
@@ -39,9 +38,8 @@ def main() -> None:
     threading.Thread(target=_stop_with_supervisor, daemon=True).start()
     try:
         run_worker(settings, slot)
-    except (UserError, KafkaException) as error:  # librdkafka refuses a property
-        text = error.args[0].str() if isinstance(error, KafkaException) else error
-        print(f"error: {text}", file=sys.stderr)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
 
 

@@ -91,8 +91,8 @@ def test_kafka_properties_of_all_sources_are_merged_and_the_later_wins() -> None
 @pytest.mark.parametrize(
     ("line", "expected"),
     {
-        '"enable.idempotence" = true': {"enable.idempotence": "true"},
-        '"enable.idempotence" = false': {"enable.idempotence": "false"},
+        '"enable.ssl.certificate.verification" = true': {"enable.ssl.certificate.verification": "true"},
+        '"enable.ssl.certificate.verification" = false': {"enable.ssl.certificate.verification": "false"},
         '"linger.ms" = 5': {"linger.ms": "5"},
         '"linger.ms" = 0.5': {"linger.ms": "0.5"},
         '"security.protocol" = "SSL"': {"security.protocol": "SSL"},

@@ -27,6 +27,9 @@ from tests.producers.support import AT_MS, KEYRING, PSEUDONYM_KEY, SECRET, synth
 SIGNER = Signer(KEYRING)
 decode = decoder(event_type(HEART_DISEASE))
 
+# A header name that is not UTF-8 is beyond what the Python client can send.
+MADE_HERE = set(Reason) - {Reason.HEADERS}
+
 
 def on_the_wire(record: SourceRecord) -> SourceRecord:
     """Return the record with the headers that a publisher gives it."""
@@ -81,7 +84,7 @@ def test_each_case_fails_the_check_it_names(case: Case, seed: int) -> None:
 
 
 def test_every_reason_has_a_case_and_every_case_a_name_of_its_own() -> None:
-    assert {case.reason for case in CASES} == set(Reason)
+    assert {case.reason for case in CASES} == MADE_HERE
     assert len({case.name for case in CASES}) == len(CASES)
 
 
@@ -99,7 +102,7 @@ def test_an_endless_row_holds_every_case_once_a_round() -> None:
 def test_cases_that_would_be_scored_or_need_a_key_are_left_out_where_they_do_not_apply() -> None:
     unsigned = synthetic().take(1, AT_MS)[0]
     reasons = {case.reason for case in cases_for(unsigned, mac_required=False)}
-    assert set(Reason) - reasons == {Reason.MAC_MISSING, Reason.MAC_WRONG, Reason.SOURCE_NOT_BOUND}
+    assert MADE_HERE - reasons == {Reason.MAC_MISSING, Reason.MAC_WRONG, Reason.SOURCE_NOT_BOUND}
 
 
 def test_malformed_records_come_on_top_of_another_source_and_cost_it_nothing() -> None:
@@ -116,7 +119,7 @@ def test_malformed_records_come_on_top_of_another_source_and_cost_it_nothing() -
     assert [r for r in good if r.topic is EVENTS] == [r for r in plain if r.topic is EVENTS]
     assert [r for r in good if r.topic is OUTCOMES] == [r for r in plain if r.topic is OUTCOMES]
     assert len(bad) / (920 + len(bad)) == pytest.approx(0.2, abs=0.04)
-    assert {record.expected for record in bad} == set(Reason)
+    assert {record.expected for record in bad} == MADE_HERE
     assert all(judge(on_the_wire(record)) is record.expected for record in bad)
 
 
