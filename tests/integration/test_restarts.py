@@ -1,0 +1,90 @@
+"""Workers stop, die, join and leave while events flow: every event is scored, in its patient's order."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from contracts.topics import EVENTS, OUTCOMES
+from tests.integration.stream import SteadyLoad, Stream, same_histories
+from tests.support.broker import Broker
+from tests.support.serving import Serving, wait_for
+from tests.support.site import Site
+
+STOPS_WITHIN_S = 15.0
+"""A worker stops in 1-2 s on an idle machine."""
+
+RATE = 1000.0  # events/s
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda how: how.name)
+def test_a_graceful_stop_under_load_ends_in_seconds_and_the_next_start_goes_on_where_it_was(
+    kafka: Broker, site: Site, tmp_path: Path, how: signal.Signals
+) -> None:
+    prefix = kafka.topics("stop")
+    stream = Stream(kafka, prefix)
+    with (
+        Serving(site, kafka.bootstrap, prefix, tmp_path / "log") as serving,
+        SteadyLoad(stream, site, RATE) as load,
+    ):
+        serving.start().wait_until_ready()
+        wait_for(lambda: serving.metric("cardiosentry_predictions_total") > 1000, 30, serving.text)
+        started = time.monotonic()
+        assert serving.stop(how) == 0, serving.text()
+        assert time.monotonic() - started < STOPS_WITHIN_S
+        serving.wait_until_workers_are_gone(1.0)
+        assert not serving.exits()
+        assert "Traceback" not in serving.text()
+        serving.start().wait_until_ready()
+        wait_for(lambda: serving.metric("cardiosentry_predictions_total") > 1000, 30, serving.text)
+        load.finish()
+        outputs = stream.outputs(explain=serving.text)
+        assert serving.stop(how) == 0, serving.text()
+    same_histories(load.by_patient(), outputs.by_patient())
+    assert not outputs.quarantined
+
+
+def test_a_member_that_joins_and_leaves_costs_no_event_doubles_none_and_keeps_each_patients_order(
+    kafka: Broker, site: Site, tmp_path: Path
+) -> None:
+    prefix = kafka.topics("rebalance")
+    stream = Stream(kafka, prefix)
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+    first = Serving(site, kafka.bootstrap, prefix, tmp_path / "first.log", instance="first")
+    second = Serving(site, kafka.bootstrap, prefix, tmp_path / "second.log", instance="second")
+
+    def logs() -> str:
+        return f"{first.text()}\n{second.text()}"
+
+    def shares() -> list[int]:
+        return sorted(len(assignment) for assignment in assignments(admin, stream.group).values())
+
+    with SteadyLoad(stream, site, RATE) as load, first, second:
+        first.start().wait_until_ready()
+        second.start().wait_until_ready()
+        wait_for(lambda: shares() == [4, 4], 30, logs)
+        for member, assignment in assignments(admin, stream.group).items():
+            events = {partition for topic, partition in assignment if topic == prefix + EVENTS.name}
+            outcomes = {partition for topic, partition in assignment if topic == prefix + OUTCOMES.name}
+            assert events == outcomes, member
+        wait_for(lambda: second.metric("cardiosentry_predictions_total") > 500, 30, logs)
+        assert second.stop() == 0, second.text()
+        wait_for(lambda: shares() == [8], 30, logs)
+        scored = first.metric("cardiosentry_predictions_total")
+        wait_for(lambda: first.metric("cardiosentry_predictions_total") > scored + 1000, 30, logs)
+        load.finish()
+        outputs = stream.outputs(explain=logs)
+        assert not first.exits() + second.exits(), logs()
+    same_histories(load.by_patient(), outputs.by_patient())
+    assert not outputs.quarantined
+
+
+def assignments(admin: AdminClient, group: str) -> dict[str, set[tuple[str, int]]]:
+    """Return the partitions of each member of the group."""
+    description = admin.describe_consumer_groups([group])[group].result(timeout=10)
+    return {
+        member.member_id: {(partition.topic, partition.partition) for partition in member.assignment.topic_partitions}
+        for member in description.members
+    }
