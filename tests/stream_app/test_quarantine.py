@@ -1,6 +1,7 @@
 """What is sealed for the reviewers is read by them alone, and every change to it or its headers shows."""
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,15 @@ def test_headers_that_changed_places_are_refused() -> None:
     (found,) = seal(b"Jane Doe")
     headers = dict(found.headers)
     headers[REASON_HEADER], headers[DETAIL_HEADER] = headers[DETAIL_HEADER], headers[REASON_HEADER]
+    with pytest.raises(UserError):
+        opens(found.value, headers)
+
+
+@pytest.mark.parametrize(("one", "next_"), list(pairwise(PLAIN)))
+def test_no_byte_can_move_from_one_header_to_the_next(one: str, next_: str) -> None:
+    (found,) = seal(b"Jane Doe")
+    headers = dict(found.headers)
+    headers[one], headers[next_] = headers[one][:-1], headers[one][-1:] + headers[next_]
     with pytest.raises(UserError):
         opens(found.value, headers)
 
