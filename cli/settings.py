@@ -13,7 +13,7 @@ def command(settings: Settings) -> None:
 
     \b
     Example:
-      CARDIOSENTRY_WORKERS=2 cardiosentry settings --config cardiosentry.toml
+      cardiosentry settings --config cardiosentry.toml
     """
     import json
 

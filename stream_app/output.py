@@ -6,14 +6,16 @@ records are written again.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from contracts.errors import RetryableError, UserError
 
@@ -55,19 +57,21 @@ _TRANSACTION_PROPERTIES = {
 }
 _CALL_TIMEOUT_S = 5.0  # one try; a call that times out is resumed by calling it again
 _GIVE_UP_S = 12.0  # longer than transaction.timeout.ms: the coordinator has ended the transaction itself
+_PATIENCE_S = 7.0  # with a call whose own timeout is the one above
 _WAIT_FOR_ROOM_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The consumer whose work is committed, and its group metadata as it was when the partitions were assigned.
+    """The consumer whose work is committed, as it was when the partitions were assigned.
 
-    Work done under one assignment is committed as that one's: after a rebalance the broker refuses it. Asking for the
-    metadata at the commit instead hangs while the consumer closes.
+    `group_metadata` is for a transaction: work done under one assignment is committed as that one's, and after a
+    rebalance the broker refuses it. `commit_later` hands offsets to the thread that polls, and never blocks: the client
+    serves one call of a consumer at a time, and one from a second thread may wait for ever beside a poll that repeats.
     """
 
-    consumer: Consumer
     group_metadata: object
+    commit_later: Callable[[list[TopicPartition]], None]
 
 
 class Output(Protocol):
@@ -143,6 +147,7 @@ class TransactionalOutput(_ProducerOutput):
     """
 
     def __init__(self, properties: Mapping[str, str], transactional_id: str) -> None:
+        self._patience = _Patience()
         super().__init__({**_TRANSACTION_PROPERTIES, **properties, "transactional.id": transactional_id}, reports=False)
 
     def _renew(self) -> None:
@@ -157,9 +162,10 @@ class TransactionalOutput(_ProducerOutput):
 
     def commit(self, offsets: Offsets, member: Member) -> None:
         positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+        send_offsets = self._producer.send_offsets_to_transaction
         try:
             _resume(
-                lambda: self._producer.send_offsets_to_transaction(positions, member.group_metadata, _CALL_TIMEOUT_S)
+                lambda: self._patience.call(lambda: send_offsets(positions, member.group_metadata, _CALL_TIMEOUT_S))
             )
             _resume(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
         except KafkaException as exception:
@@ -171,11 +177,11 @@ class TransactionalOutput(_ProducerOutput):
 
     def abort(self) -> None:
         try:
-            _resume(lambda: self._producer.abort_transaction(_CALL_TIMEOUT_S))
-        except (KafkaException, RetryableError) as error:
-            # The coordinator has ended the transaction itself, after transaction.timeout.ms without a word from us:
-            # this producer is finished. A new one of the same name ends whatever is left of its work, as after a crash.
-            log.warning("producer renewed why=%r", str(error))
+            self._producer.abort_transaction(_CALL_TIMEOUT_S)
+        except KafkaException as exception:
+            # The broker was away, or ended the transaction itself after transaction.timeout.ms. Not worth waiting for:
+            # a new producer of the same name ends whatever is left of this one's work, as after a crash.
+            log.warning("producer renewed why=%r", exception.args[0].str())
             self._renew()
             return
         self._failure = None
@@ -197,18 +203,55 @@ class AtLeastOnceOutput(_ProducerOutput):
         if self._failure is not None:
             raise RetryableError(f"expected every record to be delivered: {self._failure.str()}")
         positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        try:
-            _resume(lambda: member.consumer.commit(offsets=positions, asynchronous=False))
-        except KafkaException as exception:
-            if exception.args[0].fatal():
-                raise
-            raise RetryableError(f"offsets: {exception.args[0].str()}") from None  # a rebalance, a broker that is away
+        # Not waited for: an offset that does not arrive costs what this guarantee allows, records written again.
+        member.commit_later(positions)
 
     def abort(self) -> None:
         self._renew()
 
     def close(self) -> None:
         self._producer.flush(_CALL_TIMEOUT_S)
+
+
+class _Patience:
+    """Makes calls that may never return, in a thread of its own that is left behind with the one that does not.
+
+    librdkafka 2.16 may never answer `send_offsets_to_transaction`, its timeout notwithstanding, when a broker restarts
+    under the call (rdkafka_coord.c: only the next change of the connection that it gave up would wake the call).
+    """
+
+    def __init__(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
+        self._calls: SimpleQueue[_Call] = SimpleQueue()
+        threading.Thread(target=_answer, args=[self._calls], name="offsets", daemon=True).start()
+
+    def call(self, call: Callable[[], object]) -> None:
+        """Make a call and raise what it raises; `RetryableError` when it has not returned in `_PATIENCE_S`."""
+        answer: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._calls.put((call, answer))
+        try:
+            error = answer.get(timeout=_PATIENCE_S)
+        except Empty:
+            self._start()
+            raise RetryableError(f"expected an answer to the offsets within {_PATIENCE_S:g} s, got none") from None
+        if error is not None:
+            raise error
+
+
+_Call = tuple[Callable[[], object], "SimpleQueue[BaseException | None]"]
+
+
+def _answer(calls: "SimpleQueue[_Call]") -> None:
+    while True:
+        call, answer = calls.get()
+        try:
+            call()
+        except BaseException as error:
+            answer.put(error)
+        else:
+            answer.put(None)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from queue import SimpleQueue
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -80,6 +81,7 @@ class Poller(threading.Thread):
         self._stop_wanted = threading.Event()
         self._epoch = 0
         self._positions: dict[tuple[str, int], int] = {}
+        self._offsets: SimpleQueue[list[TopicPartition]] = SimpleQueue()  # to commit; only this thread may
         self._measure_lag_at = 0.0
         self.polled_at = time.monotonic()
         self.assigned: Partitions = set()
@@ -101,9 +103,11 @@ class Poller(threading.Thread):
                     self._fetch()
                 else:
                     self._stay_alive()
+                self._commit_offsets()
                 self._measure_lag()
                 self.polled_at = time.monotonic()
             self._processor.partitions_revoked()  # commit before closing: a commit that meets the close never returns
+            self._commit_offsets()
             self._leave()
             self.consumer.close()
         except BaseException as error:  # whatever ends this thread must end the process
@@ -133,6 +137,7 @@ class Poller(threading.Thread):
             self.polled_at = time.monotonic()
             if message is not None:
                 kept.append(message)
+            self._commit_offsets()
             if self._epoch != epoch or self._processor.rewind_wanted.is_set():
                 break
         self._hand_over(epoch, kept)
@@ -188,6 +193,16 @@ class Poller(threading.Thread):
             raise KafkaException(error)
         log.warning("consumer error=%s", error.str())
 
+    def _commit_offsets(self) -> None:
+        """Commit what `Member.commit_later` was given; what the broker refuses is written again."""
+        while not self._offsets.empty():
+            try:
+                self.consumer.commit(offsets=self._offsets.get(), asynchronous=True)
+            except KafkaException as exception:
+                if exception.args[0].fatal():
+                    raise
+                log.warning("offsets not committed error=%s", exception.args[0].str())
+
     def _measure_lag(self) -> None:
         if time.monotonic() < self._measure_lag_at:
             return
@@ -206,12 +221,13 @@ class Poller(threading.Thread):
         self.assigned = {(partition.topic, partition.partition) for partition in partitions}
         self._positions.clear()
         self._epoch = self._processor.partitions_assigned(
-            len(partitions), Member(consumer, consumer.consumer_group_metadata())
+            len(partitions), Member(consumer.consumer_group_metadata(), self._offsets.put)
         )
         self._on_assigned(self.assigned)
 
     def _revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
         self._processor.partitions_revoked()
+        self._commit_offsets()
         self._unassign(consumer)
 
     def _lose(self, consumer: Consumer, _: list[TopicPartition]) -> None:

@@ -61,16 +61,17 @@ class Supervisor:
         code = slot.process.poll()
         if code is None:
             return
+        reason = slot.process.stdout.read().decode().strip() if slot.process.stdout else ""
         slot.process = None
         if now - slot.started_at > _HEALTHY_S:
             slot.back_off_s = _FIRST_BACK_OFF_S
             self._proven = True
         if code == EXIT_USER_ERROR:
             if not self._proven and not self._others_run_well(now):
-                raise UserError(f"worker {slot.number} cannot start, for the reason above")
+                raise UserError(reason)
             slot.back_off_s = _MAX_BACK_OFF_S  # files may be in the middle of a change; the other workers go on
         slot.start_at = now + slot.back_off_s
-        log.warning("worker died slot=%d exit=%d restart_in_s=%.1f", slot.number, code, slot.back_off_s)
+        log.warning("worker died slot=%d exit=%d restart_in_s=%.1f %s", slot.number, code, slot.back_off_s, reason)
         slot.back_off_s = min(slot.back_off_s * 2, _MAX_BACK_OFF_S)
 
     def _others_run_well(self, now: float) -> bool:
@@ -81,6 +82,7 @@ class Supervisor:
         slot.process = subprocess.Popen(
             [sys.executable, "-m", "stream_app.worker", str(slot.number)],
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             start_new_session=True,
         )
         slot.started_at = time.monotonic()

@@ -24,6 +24,7 @@ def run_worker(settings: Settings, slot: int) -> None:
     from stream_app.app import create_app
 
     app = create_app(settings, slot)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what standard output was for, see `main`, is over
     # mode would redirect standard output into its log and set up its own; ours is one line an event
     worker = app.Worker(override_logging=False, redirect_stdouts=False, quiet=True, workdir=os.getcwd())
     worker.spinner = None
@@ -31,7 +32,7 @@ def run_worker(settings: Settings, slot: int) -> None:
 
 
 def main() -> None:
-    """Entry point of a supervised worker."""
+    """Entry point of a supervised worker; why it cannot start goes to standard output, for the supervisor to tell."""
     slot = int(sys.argv[1])
     set_up_logging(f"slot={slot}")
     settings = msgspec.json.decode(_read_line(), type=Settings)
@@ -39,7 +40,7 @@ def main() -> None:
     try:
         run_worker(settings, slot)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(error)
         sys.exit(EXIT_USER_ERROR)
 
 

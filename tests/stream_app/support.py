@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any, cast
 
 import msgspec
-from confluent_kafka import Consumer
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from contracts.errors import RetryableError
@@ -203,12 +202,9 @@ class FakeOutput:
             raise RetryableError(f"{name} failed")
 
 
-class FakeConsumer:
-    """Stands for a consumer where only its identity counts."""
-
-
 def member() -> Member:
-    return Member(cast("Consumer", FakeConsumer()), object())
+    """Return a member that is nobody else: only its identity counts."""
+    return Member(object(), lambda _: None)
 
 
 TABLE = HEART_DISEASE

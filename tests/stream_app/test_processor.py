@@ -24,9 +24,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_s = 1000.0
+        self.slept_s: list[float] = []
 
     def monotonic(self) -> float:
         return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.slept_s.append(seconds)
+        self.now_s += seconds
 
 
 def echo(batch: Batch, now_ms: int) -> Result:
@@ -251,6 +256,33 @@ def test_a_batch_that_never_comes_is_fetched_again(bench: Bench) -> None:
     assert bench.written() == [b"1"]
 
 
+def test_what_fails_again_and_again_is_tried_ever_more_slowly_until_a_commit(bench: Bench) -> None:
+    """A topic that may not be written to must not become a loop that heats the broker."""
+    for _ in range(8):
+        failed_write(bench)
+        bench.epoch = bench.processor.epoch
+        bench.positions.clear()
+    slept = list(bench.clock.slept_s)
+    assert slept == sorted(slept)
+    assert slept[0] == 0
+    assert 1 <= slept[-1] == slept[-2] <= 5
+    bench.processor.process(bench.fetch(b"1"))
+    assert bench.written() == [b"1"]
+    failed_write(bench)
+    assert bench.clock.slept_s[len(slept) :] == [0]
+
+
+def test_how_long_work_waits_is_told_and_nothing_waits_after_a_commit(bench: Bench) -> None:
+    assert bench.processor.waits_s() == 0
+    one, two = bench.fetch(b"1"), bench.fetch(b"2")
+    bench.clock.now_s += 0.1
+    bench.processor.process(one)
+    assert bench.processor.waits_s() == pytest.approx(0.1)
+    bench.processor.process(two)
+    bench.clock.now_s += 100
+    assert bench.processor.waits_s() == 0
+
+
 def test_a_stall_is_counted_from_the_last_progress(bench: Bench) -> None:
     batches = [bench.fetch(b"%d" % number) for number in range(4)]
     for batch in batches[:3]:
@@ -316,6 +348,21 @@ def test_what_was_processed_of_lost_partitions_is_never_committed(bench: Bench, 
     bench.assign()
     bench.processor.process(bench.fetch(b"1"))
     assert bench.written() == [b"1"]
+
+
+def test_a_worker_that_is_busy_too_long_gives_its_partitions_up_without_a_commit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group does not wait for a commit that hangs: the partitions count as lost, and what hangs is aborted."""
+    monkeypatch.setattr(processor_module, "_REVOKE_S", 0.01)
+    one, _ = bench.fetch(b"1"), bench.fetch(b"2")
+    bench.processor.process(one)
+    with bench.processor._lock:
+        bench.processor.partitions_revoked()
+    bench.clock.now_s += 10 * INTERVAL_S
+    bench.processor.commit_if_due()
+    assert bench.written() == []
+    assert bench.output.calls[-1] == "abort"
 
 
 def test_work_is_committed_as_the_member_that_did_it(bench: Bench) -> None:
