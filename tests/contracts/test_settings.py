@@ -155,6 +155,33 @@ def test_what_is_wrong_is_refused_in_a_sentence_that_names_source_and_setting(na
         assert words in said
 
 
+RESERVED = {
+    "bootstrap.servers": "the setting bootstrap",
+    "group.id": "the setting group",
+    "transactional.id": "the setting instance",
+    "enable.idempotence": "CardioSentry",
+    "acks": "CardioSentry",
+    "isolation.level": "CardioSentry",
+    "enable.auto.commit": "CardioSentry",
+    "partition.assignment.strategy": "CardioSentry",
+    "error_cb": "it takes a function",
+}
+
+
+# In the environment an underscore means a dot, so error_cb cannot be said there.
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [(s, n) for s in (FILE, "environment", "options") for n in RESERVED if s != "environment" or "_" not in n],
+)
+def test_no_source_can_pass_through_what_the_guarantees_rest_on(source: str, name: str) -> None:
+    file = f'[kafka]\n"{name}" = "x"' if source == FILE else None
+    environ = {f"CARDIOSENTRY_KAFKA_{name.upper().replace('.', '_')}": "x"} if source == "environment" else {}
+    options = {"kafka": {name: "x"}} if source == "options" else {}
+    with pytest.raises(UserError, match=f"^{source}: librdkafka property {name}: expected it to be left to") as caught:
+        load(file, environ, **options)
+    assert RESERVED[name] in str(caught.value)
+
+
 def test_a_file_without_a_name_is_still_named() -> None:
     with pytest.raises(UserError, match=r"^configuration file: expected TOML"):
         load_settings("=", {}, {})

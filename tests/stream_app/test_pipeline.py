@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from contracts.codec import encode
 from contracts.events import Outcome
 from contracts.identifiers import pseudonym
+from contracts.mac import UNREADABLE
 from contracts.reasons import Reason
 from contracts.topics import OUTCOMES, PREDICTIONS
 from models.verify import VerifiedBundle
@@ -136,6 +137,17 @@ def test_a_malformed_record_goes_to_quarantine_and_its_neighbours_are_scored(
     # What stands in plain beside the sealed bytes repeats nothing of the record.
     assert "Jane" not in found.detail
     assert "MRN" not in found.detail
+
+
+def test_unreadable_headers_are_refused_even_where_a_mac_is_optional(pipeline: EventPipeline) -> None:
+    """What hides a header may hide a MAC that does not hold."""
+    good = wire(good_event(1))
+    hidden = wire(good_event(2))
+    records = [good, Wire(hidden.key, hidden.value, UNREADABLE), Wire(None, b"{"), good]
+    result = pipeline(batch_of(records), NOW_MS)
+    assert result.reasons == {Reason.HEADERS: 1, Reason.NOT_JSON: 1}
+    assert [opened(q).origin for q in result.quarantined] == ["patient-events/0/101", "patient-events/0/102"]
+    assert len(result.outputs[PREDICTIONS.name]) == 2
 
 
 def test_nothing_but_garbage_is_all_quarantined_in_order(pipeline: EventPipeline) -> None:
