@@ -217,7 +217,7 @@ class _Patience:
     """Makes calls that may never return, in a thread of its own that is left behind with the one that does not.
 
     librdkafka 2.16 may never answer `send_offsets_to_transaction`, its timeout notwithstanding, when a broker restarts
-    under the call (rdkafka_coord.c: only the next change of the connection that it gave up would wake the call).
+    under the call (confluentinc/librdkafka issues 5456 and 5511, open).
     """
 
     def __init__(self) -> None:

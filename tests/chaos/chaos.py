@@ -35,6 +35,7 @@ from tests.support.site import Site, make_site
 PARTITIONS = 4
 MAX_RECOVERY_S = 10.0
 _STALLED_S = 60.0
+_RESTLESS_S = 120.0
 _FIRST, _LAST = 0.05, 0.85  # of the events: blows fall between
 _AT_REST_S = 0.3  # of traffic on the way through the system: a quarter of it, one partition's, stands out within 2 s
 _HASTY = 0.3  # of the kills do not wait for that
@@ -145,9 +146,9 @@ class Chaos:
         for at_event, strike in self._plan():
             self._wait(lambda at=at_event: self._sender.made >= at)  # type: ignore[misc]
             if strike != self._kill_worker or self._rng.random() > _HASTY:
-                self._wait(self._at_rest)
+                self._wait(self._at_rest, _RESTLESS_S)
             strike()
-        self._wait(self._at_rest)
+        self._wait(self._at_rest, _RESTLESS_S)
         self._sender.stop_wanted = True
         self._wait(lambda: not self._sender.is_alive())
 
@@ -213,9 +214,10 @@ class Chaos:
         self._say(f"{kind} after {self._sender.made} events, {self._ledger.seen_count} out")
         self._blows.append(Blow(kind=kind, at_event=self._sender.made, at_s=time.time()))
 
-    def _wait(self, condition: Callable[[], bool]) -> None:
-        """Wait for `condition`; raise `_Over` when a thread failed or nothing has come out for a minute."""
+    def _wait(self, condition: Callable[[], bool], at_most_s: float = float("inf")) -> None:
+        """Wait for `condition`; raise `_Over` when a thread failed, nothing comes out for a minute, or time is up."""
         seen, moved_at = -1, time.monotonic()
+        deadline = moved_at + at_most_s
         while not condition():
             for thread in (self._sender, self._reader):
                 if thread.failure is not None:
@@ -224,6 +226,8 @@ class Chaos:
                 seen, moved_at = self._ledger.seen_count, time.monotonic()
             if time.monotonic() - moved_at > _STALLED_S:
                 raise _Over(f"nothing came out for {_STALLED_S:.0f} s: {self._sender.made} made, {seen} out")
+            if time.monotonic() > deadline:
+                raise _Over(f"not at rest within {at_most_s:.0f} s: {self._sender.made} made, {seen} out")
             time.sleep(0.01)
 
     # The judgement
