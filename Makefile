@@ -39,6 +39,9 @@ bench-memory: dev ## ten minutes at full rate
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card
 
+schemas: dev ## write docs/schemas from the contracts
+	$(BIN)/python docs/schemas/write.py
+
 lock: dev ## pin the dependencies again, with hashes
 	$(COMPILE) requirements-uv.in -o requirements-uv.lock
 	$(COMPILE) pyproject.toml --extra train --extra build -o requirements.lock

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -188,7 +188,8 @@ class TransactionalOutput(_ProducerOutput):
         self._producer.begin_transaction()
 
     def close(self) -> None:
-        self._producer.abort_transaction(_CALL_TIMEOUT_S)
+        with suppress(KafkaException):  # a broker that is away ends the transaction itself
+            self._producer.abort_transaction(_CALL_TIMEOUT_S)
 
 
 class AtLeastOnceOutput(_ProducerOutput):
