@@ -29,8 +29,6 @@ RECONNECT = {
     # Connect to every broker, not only where there is something to send: a producer in the middle of an abort has
     # nothing to send, so librdkafka 2.16 would never connect and never learn that the brokers are back.
     "enable.sparse.connections": "false",
-    # Keep the addresses of the brokers: asking for them anew (KIP-899) starts over 20 times a second all the while.
-    "metadata.recovery.strategy": "none",
     # After a long outage the default lets 10 s pass before the next try.
     "reconnect.backoff.max.ms": "1000",
 }

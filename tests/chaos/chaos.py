@@ -23,8 +23,11 @@ from pathlib import Path
 
 import msgspec
 import psutil
+from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
-from contracts.topics import TOPICS
+from contracts.topics import PREDICTIONS, TOPICS
 from tests.chaos.ledger import Findings, Ledger, recovery_s
 from tests.chaos.traffic import Reader, Sender
 from tests.support.broker import create_topics, new_topic
@@ -36,6 +39,7 @@ PARTITIONS = 4
 MAX_RECOVERY_S = 10.0
 _STALLED_S = 60.0
 _RESTLESS_S = 120.0
+_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _FIRST, _LAST = 0.05, 0.85  # of the events: blows fall between
 _AT_REST_S = 0.3  # of traffic on the way through the system: a quarter of it, one partition's, stands out within 2 s
 _HASTY = 0.3  # of the kills do not wait for that
@@ -131,7 +135,7 @@ class Chaos:
                 self._strike()
                 self._wait(lambda: self._ledger.seen_count >= self._ledger.sent_count)
             except _Over as over:
-                self._errors.append(str(over))
+                self._errors += [str(over), *self._diagnosis()]
             started = time.monotonic()
             code = self._serving.stop()
             stop_s = time.monotonic() - started
@@ -229,6 +233,20 @@ class Chaos:
             if time.monotonic() > deadline:
                 raise _Over(f"not at rest within {at_most_s:.0f} s: {self._sender.made} made, {seen} out")
             time.sleep(0.01)
+
+    def _diagnosis(self) -> list[str]:
+        """Say where the events stand: in which worker, and behind whose open transaction."""
+        names = ("assigned_partitions", "lag_records", "records_total", "commits_total", "rewinds_total")
+        said = []
+        for slot in range(self._options.workers):
+            values = [f"{name} {self._serving.metric('cardiosentry_' + name, slot):.0f}" for name in names]
+            said.append(f"worker {slot}: {', '.join(values)}")
+        admin = AdminClient({"bootstrap.servers": self._kafka.bootstrap, "log_level": 3})
+        wanted = {TopicPartition(self._prefix + PREDICTIONS.name, p): _LATEST for p in range(PARTITIONS)}
+        for level in IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED:
+            ends = admin.list_offsets(wanted, isolation_level=level, request_timeout=10).values()
+            said.append(f"predictions, {level.name}: {sum(end.result(timeout=15).offset for end in ends)} records")
+        return said
 
     # The judgement
 
