@@ -55,7 +55,8 @@ _TRANSACTION_PROPERTIES = {
 }
 _CALL_TIMEOUT_S = 5.0  # one try; a call that times out is resumed by calling it again
 _GIVE_UP_S = 12.0  # longer than transaction.timeout.ms: the coordinator has ended the transaction itself
-_PATIENCE_S = 7.0  # with a call whose own timeout is the one above
+_OFFSETS_TIMEOUT_S = 3.0  # as above, for the call that may hang; with a broker that is there it takes milliseconds
+_PATIENCE_S = 4.0  # with that call
 _WAIT_FOR_ROOM_S = 60.0
 
 
@@ -163,7 +164,7 @@ class TransactionalOutput(_ProducerOutput):
         send_offsets = self._producer.send_offsets_to_transaction
         try:
             _resume(
-                lambda: self._patience.call(lambda: send_offsets(positions, member.group_metadata, _CALL_TIMEOUT_S))
+                lambda: self._patience.call(lambda: send_offsets(positions, member.group_metadata, _OFFSETS_TIMEOUT_S))
             )
             _resume(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
         except KafkaException as exception:

@@ -36,7 +36,6 @@ from tests.support.serving import Serving, wait_for
 from tests.support.site import Site, make_site
 
 PARTITIONS = 4
-MAX_RECOVERY_S = 10.0
 _STALLED_S = 60.0
 _RESTLESS_S = 120.0
 _LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -59,6 +58,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     kills: int = 10
     broker_restarts: int = 2
     supervisor_kills: int = 1
+    max_recovery_s: float = 10.0
     seed: int = 0
 
 
@@ -268,7 +268,7 @@ class Chaos:
             errors.append(f"expected {self._killed} deaths, the supervisor saw {len(self._serving.exits())}")
         if self._ledger.sent_count != self._sender.made:
             errors.append(f"expected {self._sender.made} confirmed events, got {self._ledger.sent_count}")
-        recovered = len(known) == len(deaths) and all(seconds <= MAX_RECOVERY_S for seconds in known)
+        recovered = len(known) == len(deaths) and all(seconds <= self._options.max_recovery_s for seconds in known)
         return Summary(
             ok=findings.none and recovered and not foreign and not errors and self._killed == self._options.kills,
             seed=self._options.seed,

@@ -1,8 +1,10 @@
 """A broker to test against, and topics on it that no other test has."""
 
+import time
 import uuid
 from dataclasses import dataclass
 
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -41,3 +43,28 @@ def create_topics(bootstrap: str, topics: list[NewTopic]) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for created in admin.create_topics(topics, operation_timeout=30).values():
         created.result(timeout=60)
+    # The broker answers before it leads what it made, and until then refuses to say where a partition ends.
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "never-joined"})
+    try:
+        for topic in topics:
+            for partition in range(topic.num_partitions):
+                _wait_until_led(consumer, TopicPartition(topic.topic, partition))
+    finally:
+        consumer.close()
+
+
+def _wait_until_led(consumer: Consumer, place: TopicPartition, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            consumer.get_watermark_offsets(place, timeout=10)
+            return
+        except KafkaException as exception:
+            if not exception.args[0].retriable() and exception.args[0].code() not in _NOT_YET:
+                raise
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+_NOT_YET = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
