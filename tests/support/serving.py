@@ -28,6 +28,10 @@ _MAX_WORKERS = 4
 _DIED = re.compile(r"worker died slot=\d+ exit=(-?\d+)")
 
 
+# Waits for the end of its input, which comes when the test run ends, in whatever way: nothing is left running then.
+_WATCHDOG = 'read -r _; kill -9 "$1"'
+
+
 class Serving:
     """`cardiosentry serve` over `site`, its options as keyword arguments; leaving the context kills what still runs.
 
@@ -41,6 +45,7 @@ class Serving:
         given = {**defaults, "bootstrap": bootstrap, "topic_prefix": prefix, "web_port": self.web_port, **options}
         self._arguments = ["serve", *(part for name, value in given.items() for part in _option(name, value))]
         self.process: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
         self._children: list[psutil.Process] = []
 
     def start(self) -> Self:
@@ -54,6 +59,9 @@ class Serving:
                 cwd=ROOT,
                 env=environment(),
             )
+        self._watchdog = subprocess.Popen(
+            ["sh", "-c", _WATCHDOG, "sh", str(self.process.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
         return self
 
     def workers(self) -> list[psutil.Process]:
@@ -85,7 +93,16 @@ class Serving:
         assert self.process
         self.workers()
         self.process.send_signal(how)
-        return self.process.wait(timeout_s)
+        code = self.process.wait(timeout_s)
+        self._end_watchdog()
+        return code
+
+    def _end_watchdog(self) -> None:
+        if self._watchdog is not None and self._watchdog.stdin is not None:
+            self._watchdog.kill()  # before its input ends: the number of the process may be another's by then
+            self._watchdog.wait()
+            self._watchdog.stdin.close()
+        self._watchdog = None
 
     def wait_until_workers_are_gone(self, timeout_s: float = 30.0) -> None:
         """Wait for the end of workers whose supervisor was killed."""
@@ -111,6 +128,7 @@ class Serving:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        self._end_watchdog()
         for child in self._children:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
