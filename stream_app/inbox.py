@@ -14,7 +14,7 @@ class Inbox:
     Python process its speed: the collector walks it.
     """
 
-    def __init__(self, max_batches: int = 4) -> None:
+    def __init__(self, max_batches: int = 1) -> None:
         self._max_batches = max_batches
         self._batches: deque[Batch] = deque()
         self._room = threading.Condition()
