@@ -5,7 +5,6 @@ import gc
 import logging
 import os
 import socket
-import sys
 import time
 import traceback
 from collections import deque
@@ -209,6 +208,5 @@ def free_port(host: str) -> int:
 
 
 def tune_interpreter() -> None:
-    """Settings of the interpreter that the rate needs; measured, see docs/performance.md."""
+    """Set what the rate needs of the interpreter; measured, see docs/performance.md."""
     gc.set_threshold(100_000, 50, 100)  # records wait in batches: young collections find nothing to free
-    sys.setswitchinterval(0.005)  # poller and pipeline hand over by the batch, not every 5 ms

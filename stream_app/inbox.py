@@ -8,9 +8,10 @@ from stream_app.batch import Batch
 
 
 class Inbox:
-    """A bounded queue between two threads: `put` blocks the poller, `get` waits on the loop.
+    """A bounded queue between two threads: `wait_for_room` blocks the poller, `get` waits on the loop.
 
-    It takes the batches of one poll more once fewer than `max_batches` wait. Short, because memory that waits costs a
+    It takes the batches of one poll more once fewer than `max_batches` wait: with 1, records gather in librdkafka while
+    the pipeline is busy, and the next poll brings fewer and larger batches. Short, because memory that waits costs a
     Python process its speed: the collector walks it.
     """
 
