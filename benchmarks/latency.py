@@ -28,7 +28,7 @@ PERCENTILES = (50, 99, 99.9)
 DEFAULT = "floor,cardiosentry,cardiosentry-authenticated"
 
 _WARM_UP_S = 5
-_UNCOUNTED_S = 15
+_UNCOUNTED_S = 40
 _LEAD_S = 3  # for the generator to start and connect before the first event is due
 _SILENCE_S = 30  # no prediction for as long: the rest is lost
 _PLOTTED = np.concatenate([np.linspace(0, 99, 100), 100 - np.logspace(0, -2, 41)[1:]])

@@ -7,8 +7,7 @@ import os
 import socket
 import time
 import traceback
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -37,13 +36,12 @@ from stream_app.transport import Consumer, Transport
 log = logging.getLogger("cardiosentry")
 
 _STUCK_S = 120.0  # the poller polls every second; after so long without it the worker says that it is not alive
-_BATCHES_AHEAD = 2
 _UNREADY_S = 60.0
 _EXIT_DEFECT = 70  # sysexits.h EX_SOFTWARE: the supervisor starts the worker again
 
 
 class CardioSentryApp(faust.App):
-    """A Faust app whose messages are batches (`stream_app.batch.Batch`)."""
+    """A Faust app whose messages are polls (`stream_app.batch.Poll`)."""
 
     def __init__(self, settings: Settings, processor: Processor, telemetry: Telemetry, slot: int) -> None:
         self.processor = processor
@@ -57,8 +55,6 @@ class CardioSentryApp(faust.App):
         super().__init__(
             settings.group,
             broker=f"cardiosentry://{settings.bootstrap}",
-            # Batches wait in the poller's inbox; more of them here would only cost the garbage collector.
-            stream_buffer_maxsize=1,
             stream_recovery_delay=0.0,
             topic_allow_declare=False,
             topic_disable_leader=True,
@@ -116,38 +112,31 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
         clock_ms=lambda: time.time_ns() // 1_000_000,
     )
     app = CardioSentryApp(settings, processor, telemetry, slot)
-    _add_agents(app, events_topic, outcomes_topic)
+    _add_agent(app, events_topic, outcomes_topic)
     _add_pages(app)
     tune_interpreter()
     return app
 
 
-def _add_agents(app: CardioSentryApp, events_topic: str, outcomes_topic: str) -> None:
+def _add_agent(app: CardioSentryApp, *topics: str) -> None:
     # One thread for all work on batches, so that the event loop answers health checks while a commit waits.
     pipeline = ThreadPoolExecutor(1, "pipeline")
 
-    async def process(stream: Any) -> None:
-        # A few batches ahead, so that the pipeline's thread need not wait for the loop's turn at the interpreter lock.
-        under_way: deque[asyncio.Future[None]] = deque()
-        async for batch in stream:
-            under_way.append(asyncio.ensure_future(in_pipeline(app.processor.process, batch)))
-            if len(under_way) > _BATCHES_AHEAD:
-                await under_way.popleft()
-
-    async def in_pipeline(call: Any, *args: Any) -> None:
+    def work(call: Callable[..., None], *args: object) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(pipeline, call, *args)
+            call(*args)
         except Exception as error:  # a defect must end the worker, not be restarted over
             app.die(error)
 
-    for name in (events_topic, outcomes_topic):
-        # acks=False: offsets belong to the output's transaction, Faust commits none.
-        topic = app.topic(name, value_serializer="raw", key_serializer="raw", acks=False)
-        app.agent(topic, name=f"score {name}" if name == events_topic else f"accept {name}")(process)
+    # acks=False: offsets belong to the output's transaction, Faust commits none.
+    @app.agent(app.topic(*topics, value_serializer="raw", key_serializer="raw", acks=False))
+    async def score(stream: Any) -> None:
+        async for poll in stream:
+            pipeline.submit(work, app.processor.process, poll)  # not waited for: `InFlight` bounds what is under way
 
     @app.timer(0.2)
     async def commit_what_waits() -> None:
-        await in_pipeline(app.processor.commit_if_due)
+        await asyncio.get_running_loop().run_in_executor(pipeline, work, app.processor.commit_if_due)
 
     @app.timer(5.0)
     async def watch_lag() -> None:

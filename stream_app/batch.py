@@ -1,29 +1,40 @@
-"""The unit of work: the records of one partition that one poll brought."""
+"""The unit of work: what one poll brought, a batch a topic."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from contracts.mac import Headers
 
 UNKNOWN_START = -1
-"""`Batch.start` of the first batch after an assignment: it begins wherever the group's committed offset is."""
+"""`Span.start` of the first span after an assignment: it begins wherever the group's committed offset is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The part of a batch that one partition has, from row `first_row` on.
+
+    `start` and `end` chain the spans of a partition: each starts where the one before it ended, so that what got lost
+    on the way shows. They are offsets, and may lie further apart than there are rows: transactions and compaction
+    leave gaps.
+    """
+
+    partition: int
+    first_row: int
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records in columns, all of the same length, in the order of their offsets.
+    """Records of one topic in columns, all of the same length.
 
-    `start` and `end` chain the batches of a partition: each starts where the one before it ended, so a batch that got
-    lost on the way shows. `epoch` is the stretch between rebalances that it was fetched in. `drained` says that it is
-    the last one of a poll that left nothing behind.
+    The rows of a partition follow each other in the order of their offsets; `spans` says which they are.
     """
 
     topic: str
-    partition: int
-    epoch: int
-    start: int
-    end: int
-    drained: bool
+    spans: Sequence[Span]
     offsets: Sequence[int]
     keys: Sequence[bytes | None] = field(repr=False)
     values: Sequence[bytes | None] = field(repr=False)
@@ -31,3 +42,23 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    def origin(self, row: int) -> str:
+        """Return where the record of this row is, as topic/partition/offset."""
+        span = self.spans[bisect_right(self.spans, row, key=_FIRST_ROW) - 1]
+        return f"{self.topic}/{span.partition}/{self.offsets[row]}"
+
+
+_FIRST_ROW = attrgetter("first_row")
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The batches of one poll, one a topic; never empty.
+
+    `epoch` is the stretch between rebalances that it was fetched in. `caught_up` says that it left nothing behind.
+    """
+
+    epoch: int
+    caught_up: bool
+    batches: Sequence[Batch]

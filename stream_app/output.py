@@ -76,8 +76,9 @@ class Member:
 class Output(Protocol):
     """Writes records and commits input offsets. Used from one thread at a time.
 
-    `write` and `commit` may block while the broker is slow, and raise `RetryableError` after which nothing but `abort`
-    may follow; the caller then starts again from the committed offsets. Any other error is fatal: the process must end.
+    A unit of work is any number of writes, one `send_offsets` before, between or after them, and `commit`. All may
+    block while the broker is slow, and raise `RetryableError` after which nothing but `abort` may follow; the caller
+    then starts again from the committed offsets. Any other error is fatal: the process must end.
     """
 
     def write(self, topic: str, records: Sequence[Record]) -> None:
@@ -86,8 +87,11 @@ class Output(Protocol):
     def write_one(self, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
         """Queue one record with headers and no key."""
 
-    def commit(self, offsets: Offsets, member: Member) -> None:
-        """Make everything written since the last commit visible, together with the offsets to go on from."""
+    def send_offsets(self, offsets: Offsets, member: Member) -> None:
+        """Say where to go on from after the next commit. Cheapest before the first write, see `TransactionalOutput`."""
+
+    def commit(self) -> None:
+        """Make everything written since the last commit visible, together with the offsets."""
 
     def abort(self) -> None:
         """Drop what was written since the last commit, as far as the guarantee allows."""
@@ -141,6 +145,10 @@ class _ProducerOutput:
 class TransactionalOutput(_ProducerOutput):
     """Exactly once: outputs and offsets commit together or not at all.
 
+    The broker is still closing a transaction when the next one begins, and refuses what comes for it. librdkafka then
+    waits 20 ms before it adds a partition again, but only `retry.backoff.ms` before it adds offsets: with the offsets
+    first, the partitions find the last transaction closed.
+
     `transactional_id` must be stable for a worker slot: a restarted worker then ends its dead predecessor's transaction
     at once instead of after transaction.timeout.ms.
     """
@@ -159,19 +167,16 @@ class TransactionalOutput(_ProducerOutput):
                 log.warning("waiting for the broker to end the transaction before this one")
         self._producer.begin_transaction()
 
-    def commit(self, offsets: Offsets, member: Member) -> None:
-        positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
-        send_offsets = self._producer.send_offsets_to_transaction
-        try:
-            _resume(
-                lambda: self._patience.call(lambda: send_offsets(positions, member.group_metadata, _OFFSETS_TIMEOUT_S))
-            )
+    def send_offsets(self, offsets: Offsets, member: Member) -> None:
+        send = partial(
+            self._producer.send_offsets_to_transaction, _positions(offsets), member.group_metadata, _OFFSETS_TIMEOUT_S
+        )
+        with _failed_transaction():
+            _resume(lambda: self._patience.call(send))
+
+    def commit(self) -> None:
+        with _failed_transaction():
             _resume(lambda: self._producer.commit_transaction(_CALL_TIMEOUT_S))
-        except KafkaException as exception:
-            error: KafkaError = exception.args[0]
-            if error.fatal() or error.txn_requires_abort():
-                raise RetryableError(f"transaction: {error.str()}") from None
-            raise
         self._producer.begin_transaction()
 
     def abort(self) -> None:
@@ -196,15 +201,18 @@ class AtLeastOnceOutput(_ProducerOutput):
 
     def __init__(self, properties: Mapping[str, str]) -> None:
         super().__init__(properties, reports=True)
+        self._commit_offsets: Callable[[], None] = lambda: None
 
-    def commit(self, offsets: Offsets, member: Member) -> None:
+    def send_offsets(self, offsets: Offsets, member: Member) -> None:
+        self._commit_offsets = partial(member.commit_later, _positions(offsets))
+
+    def commit(self) -> None:
         while self._producer.flush(_CALL_TIMEOUT_S):
             pass  # librdkafka itself gives a record up after delivery.timeout.ms, which sets _failure
         if self._failure is not None:
             raise RetryableError(f"expected every record to be delivered: {self._failure.str()}")
-        positions = [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
         # Not waited for: an offset that does not arrive costs what this guarantee allows, records written again.
-        member.commit_later(positions)
+        self._commit_offsets()
 
     def abort(self) -> None:
         self._renew()
@@ -252,6 +260,22 @@ def _answer(calls: "SimpleQueue[_Call]") -> None:
             answer.put(error)
         else:
             answer.put(None)
+
+
+def _positions(offsets: Offsets) -> list[TopicPartition]:
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
+
+
+@contextmanager
+def _failed_transaction() -> Iterator[None]:
+    """Turn what a transaction raises into `RetryableError`, where an abort helps."""
+    try:
+        yield
+    except KafkaException as exception:
+        error: KafkaError = exception.args[0]
+        if error.fatal() or error.txn_requires_abort():
+            raise RetryableError(f"transaction: {error.str()}") from None
+        raise
 
 
 @contextmanager

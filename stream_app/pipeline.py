@@ -75,8 +75,7 @@ def _quarantine(batch: Batch, decoded: Decoded[Event] | Decoded[Outcome], sealer
         return
     result.quarantined = sealer.seal(
         rejected,
-        f"{batch.topic}/{batch.partition}",
-        {row: batch.offsets[row] for row in rejected},
+        {row: batch.origin(row) for row in rejected},
         {row: frame(batch.keys[row], batch.values[row]) for row in rejected},
     )
     for error in rejected.values():

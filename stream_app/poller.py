@@ -1,4 +1,4 @@
-"""The thread that owns the Kafka consumer: it polls without a pause, answers rebalances and hands batches over."""
+"""The thread that owns the Kafka consumer: it polls without a pause, answers rebalances and hands over what came."""
 
 import logging
 import threading
@@ -10,7 +10,8 @@ from queue import SimpleQueue
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from contracts.mac import UNREADABLE, Headers
-from stream_app.batch import UNKNOWN_START, Batch
+from stream_app.batch import UNKNOWN_START, Batch, Poll, Span
+from stream_app.in_flight import InFlight
 from stream_app.inbox import Inbox
 from stream_app.output import RECONNECT, Member
 from stream_app.processor import Processor
@@ -67,6 +68,7 @@ class Poller(threading.Thread):
         properties: Mapping[str, str],
         topics: Sequence[str],
         processor: Processor,
+        in_flight: InFlight,
         inbox: Inbox,
         on_assigned: Callable[[Partitions], None],
         on_revoked: Callable[[Partitions], None],
@@ -76,6 +78,7 @@ class Poller(threading.Thread):
         self.consumer = Consumer({**_BASE_PROPERTIES, **properties})
         self._topics = list(topics)
         self._processor = processor
+        self._in_flight = in_flight
         self._inbox = inbox
         self._on_assigned, self._on_revoked, self._on_error = on_assigned, on_revoked, on_error
         self._stop_wanted = threading.Event()
@@ -99,7 +102,7 @@ class Poller(threading.Thread):
             while not self._stop_wanted.is_set():
                 if self._processor.rewind_wanted.is_set():
                     self._rewind()
-                if self._inbox.wait_for_room(_FULL_S):
+                if self._in_flight.wait_for_room(_FULL_S):
                     self._fetch()
                 else:
                     self._stay_alive()
@@ -132,7 +135,7 @@ class Poller(threading.Thread):
         epoch = self._epoch
         self.consumer.pause(self.consumer.assignment())
         kept: list[Message] = []  # fetched before the pause took hold
-        while not (self._inbox.wait_for_room(_POLL_S) or self._stop_wanted.is_set()):
+        while not (self._in_flight.wait_for_room(_POLL_S) or self._stop_wanted.is_set()):
             message = self.consumer.poll(0)
             self.polled_at = time.monotonic()
             if message is not None:
@@ -148,38 +151,36 @@ class Poller(threading.Thread):
         if messages and epoch != self._epoch:
             self._rewind()
             return
-        by_partition: dict[tuple[str, int], list[Message]] = {}
-        keys = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
-        for key, message in zip(keys, messages, strict=True):
-            by_partition.setdefault(key, []).append(message)  # type: ignore[arg-type]  # consumed messages have both
-        drained = len(messages) < MAX_POLL_RECORDS
-        for number, (key, run) in enumerate(by_partition.items(), 1):
-            batch = self._batch(*key, run, drained=drained and number == len(by_partition))
-            if batch is not None:
-                self._processor.fetched(epoch)
-                self._inbox.put(batch)
-
-    def _batch(self, topic: str, partition: int, messages: list[Message], *, drained: bool) -> Batch | None:
         if any(map(Message.error, messages)):
             for message in messages:
                 self._report(message)
             messages = [message for message in messages if message.error() is None]
-        if not messages or (topic, partition) not in self.assigned:
-            return None
-        first: int = messages[0].offset()  # type: ignore[assignment]  # consumed messages have one
-        last: int = messages[-1].offset()  # type: ignore[assignment]
-        # Offsets of one partition rise; where as many came as there are from first to last, none is left out.
-        gapless = last - first + 1 == len(messages)
-        start = self._positions.get((topic, partition), UNKNOWN_START)
-        self._positions[topic, partition] = last + 1
+        # librdkafka interleaves partitions; the rows of one must follow each other.
+        by_partition: dict[tuple[str, int], list[Message]] = {}
+        places = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
+        for place, message in zip(places, messages, strict=True):
+            by_partition.setdefault(place, []).append(message)  # type: ignore[arg-type]  # consumed messages have both
+        by_topic: dict[str, list[tuple[int, list[Message]]]] = {}
+        for (topic, partition), run in by_partition.items():
+            by_topic.setdefault(topic, []).append((partition, run))
+        if by_topic:
+            caught_up = len(messages) < MAX_POLL_RECORDS
+            self._in_flight.add(caught_up=caught_up)
+            self._inbox.put(Poll(epoch, caught_up, [self._batch(topic, runs) for topic, runs in by_topic.items()]))
+
+    def _batch(self, topic: str, runs: list[tuple[int, list[Message]]]) -> Batch:
+        spans: list[Span] = []
+        messages: list[Message] = []
+        for partition, run in runs:
+            place = (topic, partition)
+            end: int = run[-1].offset() + 1  # type: ignore[operator]  # consumed messages have one
+            spans.append(Span(partition, len(messages), self._positions.get(place, UNKNOWN_START), end))
+            self._positions[place] = end
+            messages += run
         return Batch(
             topic=topic,
-            partition=partition,
-            epoch=self._epoch,
-            start=start,
-            end=last + 1,
-            drained=drained,
-            offsets=range(first, last + 1) if gapless else list(map(Message.offset, messages)),  # type: ignore[arg-type]
+            spans=spans,
+            offsets=list(map(Message.offset, messages)),  # type: ignore[arg-type]
             keys=list(map(Message.key, messages)),
             values=list(map(Message.value, messages)),
             headers=_headers(messages),
@@ -223,6 +224,7 @@ class Poller(threading.Thread):
         self._epoch = self._processor.partitions_assigned(
             len(partitions), Member(consumer.consumer_group_metadata(), self._offsets.put)
         )
+        self._in_flight.begin(self._epoch)
         self._on_assigned(self.assigned)
 
     def _revoke(self, consumer: Consumer, _: list[TopicPartition]) -> None:
@@ -244,5 +246,6 @@ class Poller(threading.Thread):
         self._processor.rewind_wanted.clear()
         self._positions.clear()
         self._epoch = self._processor.epoch
+        self._in_flight.begin(self._epoch)
         if self.assigned:  # without, a rebalance is under way, and its assignment is as good
             self.consumer.assign([TopicPartition(topic, partition) for topic, partition in self.assigned])

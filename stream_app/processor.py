@@ -1,12 +1,12 @@
-"""The heart of a worker: process batches in their order, commit outputs with offsets, start again after a failure.
+"""The heart of a worker: process polls in their order, commit outputs with offsets, start again after a failure.
 
 Two threads meet here, the pipeline's (`process`, `commit_if_due`) and the poller's (`partitions_*`); one lock orders
-them. An epoch numbers the stretches between rebalances and rewinds: a batch of an earlier epoch is dropped, because its
+them. An epoch numbers the stretches between rebalances and rewinds: a poll of an earlier epoch is dropped, because its
 records will be fetched again by whoever holds the partition now.
 
 The rules that keep every event, once:
 
-1. A batch is processed only if it starts where the last one of its partition ended. A gap means that a batch was lost
+1. A poll is processed only if it starts where the last one of each partition ended. A gap means that one was lost
    on the way; then everything since the last commit is aborted and fetched again.
 2. Before a partition is given back, what was processed is committed (or aborted). If it was lost, it is aborted, at the
    latest before anything else is processed: the poller does not wait for that, because a member that is slow to let
@@ -20,26 +20,22 @@ from collections.abc import Callable, Mapping
 
 from contracts.errors import RetryableError
 from contracts.topics import QUARANTINE
-from stream_app.batch import UNKNOWN_START, Batch
+from stream_app.batch import UNKNOWN_START, Batch, Poll
+from stream_app.in_flight import InFlight
 from stream_app.output import Member, Output
 from stream_app.pipeline import Pipeline, Result
 from stream_app.telemetry import Telemetry
-
-_CAUGHT_UP_S = 0.01
-"""While polls drain the broker, commit this often; when they do not, there is a backlog, and rate counts, not latency.
-
-A commit takes 6 to 8 ms, so this spends less than half of the time on commits."""
 
 _FIRST_BACK_OFF_S = 0.1
 _MAX_BACK_OFF_S = 2.0
 _REVOKE_S = 5.0  # the group waits for a member that does not let go; a commit that takes longer is refused anyway
 
 _STALLED_S = 5.0
-"""Fetched but never processed for so long while nothing else is: the batch was lost on the way."""
+"""Fetched but never processed for so long while nothing else is: the poll was lost on the way."""
 
 
 class Processor:
-    """Runs pipelines over batches and owns the transaction.
+    """Runs pipelines over what was polled and owns the transaction.
 
     `pipelines` maps a topic's full name to its pipeline; `prefix` goes before the name of every output topic.
     """
@@ -63,8 +59,7 @@ class Processor:
         self._lock = threading.Lock()
         self.epoch = 0
         self._member: Member | None = None
-        self._fetched = (0, 0)  # epoch, and how many of its batches were handed over; written by the poller alone
-        self._processed = 0  # batches of this epoch
+        self.in_flight = InFlight()
         self._ends: dict[tuple[str, int], int] = {}
         self._uncommitted: dict[tuple[str, int], int] = {}
         self._committed_at = self._progress_at = time.monotonic()
@@ -74,39 +69,51 @@ class Processor:
 
     # The pipeline's thread
 
-    def process(self, batch: Batch) -> None:
-        """Process one batch and commit if it is time. Raises only what must end the worker."""
+    def process(self, poll: Poll) -> None:
+        """Process what one poll brought and commit if it is time. Raises only what must end the worker."""
         with self._lock:
             try:
                 self._abort_what_was_lost()
-                if batch.epoch == self.epoch:
-                    self._process(batch)
-                    self._commit_if_due(drained=batch.drained)
+                if poll.epoch == self.epoch:
+                    self._process(poll)
             except RetryableError as error:
                 self._rewind(error)
+        self.in_flight.finished(poll.epoch)
 
     def commit_if_due(self) -> None:
-        """Commit what has waited long enough; find batches that were lost on the way. Called by a timer."""
+        """Commit what has waited long enough; find polls that were lost on the way. Called by a timer."""
         with self._lock:
             try:
                 self._abort_what_was_lost()
-                self._commit_if_due()
-                if self._waiting() and time.monotonic() - self._progress_at > _STALLED_S:
-                    raise RetryableError(f"expected {self._waiting()} more batches, none came")
+                if self._uncommitted and self._interval_is_over():
+                    self._commit()
+                if (waiting := self._waiting()) and time.monotonic() - self._progress_at > _STALLED_S:
+                    raise RetryableError(f"expected {waiting} more polls, none came")
             except RetryableError as error:
                 self._rewind(error)
 
-    def _process(self, batch: Batch) -> None:
-        partition = (batch.topic, batch.partition)
-        expected = self._ends.get(partition, UNKNOWN_START)
-        if batch.start != expected:
-            raise RetryableError(
-                f"{batch.topic}/{batch.partition}: expected the batch at {expected}, got {batch.start}"
-            )
+    def _process(self, poll: Poll) -> None:
+        # With nothing left behind latency counts, with a backlog the rate.
+        due = poll.caught_up or self._interval_is_over()
+        if due:
+            self._begin_commit({(batch.topic, s.partition): s.end for batch in poll.batches for s in batch.spans})
+        for batch in poll.batches:
+            self._process_batch(batch)
+        if due:
+            self._end_commit()
+
+    def _process_batch(self, batch: Batch) -> None:
+        for span in batch.spans:
+            expected = self._ends.get((batch.topic, span.partition), UNKNOWN_START)
+            if span.start != expected:
+                raise RetryableError(
+                    f"{batch.topic}/{span.partition}: expected records from {expected} on, not {span.start}"
+                )
         result = self.pipelines[batch.topic](batch, self._clock_ms())
         self._write(result)
-        self._ends[partition] = self._uncommitted[partition] = batch.end
-        self._processed += 1
+        for span in batch.spans:
+            place = (batch.topic, span.partition)
+            self._ends[place] = self._uncommitted[place] = span.end
         self._progress_at = time.monotonic()
         self._telemetry.processed(batch, result, self._clock_ms())
 
@@ -116,17 +123,21 @@ class Processor:
         for quarantined in result.quarantined:
             self._output.write_one(self._prefix + QUARANTINE.name, quarantined.value, quarantined.headers)
 
-    def _commit_if_due(self, *, drained: bool = False) -> None:
-        if not self._uncommitted:
-            return
-        age_s = time.monotonic() - self._committed_at
-        if not self._waiting() or (drained and age_s >= _CAUGHT_UP_S) or age_s >= self._commit_interval_s:
-            self._commit()
+    def _interval_is_over(self) -> bool:
+        return time.monotonic() - self._committed_at >= self._commit_interval_s
 
     def _commit(self) -> None:
+        self._begin_commit({})
+        self._end_commit()
+
+    def _begin_commit(self, ends: dict[tuple[str, int], int]) -> None:
+        """Put the offsets into the transaction, `ends` for what is yet to be processed in it."""
+        assert self._member is not None  # noqa: S101 - set before the first poll
+        self._output.send_offsets(self._uncommitted | ends, self._member)
+
+    def _end_commit(self) -> None:
         started = time.monotonic()
-        assert self._member is not None  # noqa: S101 - set before the first batch
-        self._output.commit(self._uncommitted, self._member)
+        self._output.commit()
         self._uncommitted.clear()
         self._committed_at = self._progress_at = time.monotonic()
         self._back_off_s = 0.0
@@ -150,7 +161,6 @@ class Processor:
 
     def _next_epoch(self) -> None:
         self.epoch += 1
-        self._processed = 0
         self._ends.clear()
         self._uncommitted.clear()
         self._progress_at = time.monotonic()
@@ -160,16 +170,10 @@ class Processor:
         return time.monotonic() - self._committed_at if self._uncommitted or self._waiting() else 0.0
 
     def _waiting(self) -> int:
-        """Return how many batches of this epoch are on their way."""
-        epoch, fetched = self._fetched
-        return fetched - self._processed if epoch == self.epoch else 0
+        """Return how many polls of this epoch are on their way."""
+        return self.in_flight.count(self.epoch)
 
     # The poller's thread
-
-    def fetched(self, epoch: int) -> None:
-        """Note that one more batch of `epoch` is on its way."""
-        last, count = self._fetched
-        self._fetched = (epoch, count + 1 if last == epoch else 1)
 
     def partitions_assigned(self, count: int, member: Member) -> int:
         """Begin an epoch with a new assignment; return its number."""

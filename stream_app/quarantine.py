@@ -50,12 +50,9 @@ class Sealer:
         self._reviewers = reviewers
 
     def seal(
-        self, rejected: Mapping[int, InvalidRecord], origin: str, offsets: Mapping[int, int], raw: Mapping[int, bytes]
+        self, rejected: Mapping[int, InvalidRecord], origins: Mapping[int, str], raw: Mapping[int, bytes]
     ) -> list[Quarantined]:
-        """Seal the rejected rows of one batch.
-
-        `origin` is "topic/partition"; `offsets` and `raw` (see `frame`) hold each row's offset and original bytes.
-        """
+        """Seal the rejected rows of one batch: `origins` says where each was, `raw` holds its bytes (see `frame`)."""
         data_key = os.urandom(32)
         wrapped = (WRAPPED_KEY_HEADER, _SUITE.encrypt(data_key, self._reviewers, _INFO))
         aead = AESGCM(data_key)
@@ -65,7 +62,7 @@ class Sealer:
             headers = [
                 (REASON_HEADER, error.reason.value.encode()),
                 (DETAIL_HEADER, error.detail.encode()),
-                (ORIGIN_HEADER, f"{origin}/{offsets[row]}".encode()),
+                (ORIGIN_HEADER, origins[row].encode()),
                 (DIGEST_HEADER, b"sha256:" + hashlib.sha256(bytes_).hexdigest().encode()),
                 (SIZE_HEADER, str(len(bytes_)).encode()),
             ]

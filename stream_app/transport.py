@@ -1,7 +1,7 @@
-"""The Faust transport: one Faust message is one batch, so that Faust's cost is per batch, not per record.
+"""The Faust transport: one Faust message is one poll, so that Faust's cost is per poll, not per record.
 
 Faust's own confluent driver cannot be used (it never polls before the first assignment, and drops every message for
-want of a generation id). This one keeps Kafka in `Poller` and tells Faust what it needs: batches and rebalances.
+want of a generation id). This one keeps Kafka in `Poller` and tells Faust what it needs: polls and rebalances.
 Offsets are the output's business, so nothing of Faust's acknowledging and committing takes part.
 """
 
@@ -14,7 +14,7 @@ import confluent_kafka
 from faust.transport import base
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.producer import Producer as FaustProducer
-from faust.types import TP, ConsumerMessage
+from faust.types import TP, ConsumerMessage, ServiceT
 
 from stream_app.inbox import Inbox
 from stream_app.poller import Partitions, Poller
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from stream_app.app import CardioSentryApp
 
 
+_WAIT_S = 1.0
+
+
 class Consumer(FaustConsumer):
-    """Hands the poller's batches to Faust's streams and the poller's rebalances to the app."""
+    """Hands what was polled to Faust's streams and the poller's rebalances to the app."""
 
     app: "CardioSentryApp"
 
@@ -40,6 +43,7 @@ class Consumer(FaustConsumer):
                 self.app.consumer_properties,
                 sorted(topics),
                 self.app.processor,
+                self.app.processor.in_flight,
                 self._inbox,
                 self._assigned,
                 self._revoked,
@@ -50,22 +54,22 @@ class Consumer(FaustConsumer):
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # mode takes any event
-        batch = await self._inbox.get(timeout)
-        if batch is None or self.should_stop:
+        poll = await self._inbox.get(timeout)
+        if poll is None or self.should_stop:
             return
-        partition = TP(batch.topic, batch.partition)
-        self._read_offset[partition] = None  # Faust would drop what is fetched again after a rewind
+        first = poll.batches[0]
+        partition = TP(first.topic, first.spans[0].partition)
         yield (
             partition,
             ConsumerMessage(
-                batch.topic,
-                batch.partition,
-                batch.offsets[-1],
+                first.topic,
+                partition.partition,
+                first.offsets[-1],
                 0.0,
                 0,
                 None,
                 None,
-                cast("bytes", batch),  # a raw value: Faust hands on what it gets
+                cast("bytes", poll),  # a raw value: Faust hands on what it gets
                 None,
                 0,
                 0,
@@ -73,6 +77,12 @@ class Consumer(FaustConsumer):
                 generation_id=self.app.consumer_generation_id,
             ),
         )
+
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
+        """Faust's own makes six tasks for each message, of which one may be waited for; here none blocks."""
+        while not (self.should_stop or fetcher.should_stop):
+            async for _, message in self.getmany(_WAIT_S):
+                await self.callback(message)
 
     async def on_stop(self) -> None:
         await super().on_stop()
@@ -148,7 +158,7 @@ class Producer(FaustProducer):
 
 
 class Transport(base.Transport):
-    """Kafka by confluent-kafka, a batch at a time."""
+    """Kafka by confluent-kafka, a poll at a time."""
 
     Consumer: ClassVar[Any] = Consumer
     Producer: ClassVar[Any] = Producer

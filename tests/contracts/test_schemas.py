@@ -153,8 +153,7 @@ def test_the_headers_of_a_quarantined_record_are_as_described(reason: Reason) ->
     sealer = Sealer(X25519PrivateKey.generate().public_key())
     (made,) = sealer.seal(
         {3: InvalidRecord(reason, "expected one JSON object")},
-        "site-a.patient-events/0",
-        {3: 17},
+        {3: "site-a.patient-events/0/17"},
         {3: frame(b"k", None)},
     )
     headers = {name: value.decode("latin-1") for name, value in made.headers}

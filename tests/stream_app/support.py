@@ -18,7 +18,7 @@ from models.scorer import Scorer
 from models.verify import VerifiedBundle
 from producers.sign import Signer
 from producers.sources import SourceRecord
-from stream_app.batch import UNKNOWN_START, Batch
+from stream_app.batch import UNKNOWN_START, Batch, Span
 from stream_app.decode import Decoder
 from stream_app.output import Member, Offsets, Record
 from stream_app.pipeline import EventPipeline, OutcomePipeline
@@ -72,19 +72,13 @@ def batch_of(
     *,
     topic: str = EVENTS.name,
     partition: int = 0,
-    epoch: int = 1,
     first_offset: int = 100,
     start: int = UNKNOWN_START,
-    drained: bool = False,
 ) -> Batch:
-    """Return a batch of the records at consecutive offsets."""
+    """Return a batch of the records at consecutive offsets of one partition."""
     return Batch(
         topic=topic,
-        partition=partition,
-        epoch=epoch,
-        start=start,
-        end=first_offset + len(records),
-        drained=drained,
+        spans=[Span(partition, 0, start, first_offset + len(records))],
         offsets=range(first_offset, first_offset + len(records)),
         keys=[record.key for record in records],
         values=[record.value for record in records],
@@ -158,6 +152,7 @@ class FakeOutput:
     committed: list[Written] = field(default_factory=list)
     offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     pending: list[Written] = field(default_factory=list)
+    pending_offsets: dict[tuple[str, int], int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     current: Member | None = None
@@ -172,19 +167,23 @@ class FakeOutput:
         self._call("write_one")
         self.pending.append(Written(topic, None, value, tuple(headers)))
 
-    def commit(self, offsets: Offsets, member: Member) -> None:
-        self._call("commit")
+    def send_offsets(self, offsets: Offsets, member: Member) -> None:
+        self._call("send_offsets")
         if self.current is not None and member is not self.current:
             self.broken = True
             raise RetryableError("offsets: expected a member of this generation")
+        self.pending_offsets |= offsets
+
+    def commit(self) -> None:
+        self._call("commit")
         self.committed += self.pending
-        self.offsets |= offsets
-        self.pending = []
+        self.offsets |= self.pending_offsets
+        self.pending, self.pending_offsets = [], {}
 
     def abort(self) -> None:
         assert not self.closed
         self.calls.append("abort")
-        self.pending = []
+        self.pending, self.pending_offsets = [], {}
         self.broken = False
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from contracts.errors import InvalidRecord, RetryableError
 from contracts.reasons import Reason
 from contracts.topics import EVENTS, PREDICTIONS, QUARANTINE
-from stream_app.output import AtLeastOnceOutput, Member, Output, TransactionalOutput
+from stream_app.output import AtLeastOnceOutput, Member, Offsets, Output, TransactionalOutput
 from stream_app.quarantine import MAX_COPY_BYTES
 from tests.stream_app.support import SEALER, FakeOutput, Written, member
 from tests.support.broker import Broker
@@ -84,7 +84,7 @@ class FakeRig:
         self.fake.current = member()
 
     def successor(self) -> Output:
-        self.fake.pending = []  # the broker aborts what the dead one left open
+        self.fake.pending, self.fake.pending_offsets = [], {}  # the broker aborts what the dead one left open
         return self.fake
 
 
@@ -230,6 +230,11 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
         yield BrokerRig(broker, MAKERS[kind], closing)
 
 
+def commit(output: Output, offsets: Offsets, by: Member) -> None:
+    output.send_offsets(offsets, by)
+    output.commit()
+
+
 def records(*values: bytes) -> list[tuple[bytes | None, bytes]]:
     return [(b"pp1_a", value) for value in values]
 
@@ -241,7 +246,7 @@ def test_what_is_committed_is_seen_whole_and_in_order(rig: Rig) -> None:
     rig.output.write_one(rig.quarantine, b"sealed", [("cs-reason", b"schema"), ("cs-size", b"3")])
     rig.output.write(rig.predictions, records(*numbers[250:]))
     rig.output.write(rig.predictions, [])
-    rig.output.commit({rig.place(): 500}, rig.member)
+    commit(rig.output, {rig.place(): 500}, rig.member)
 
     assert rig.visible(rig.predictions, 500) == [Written(rig.predictions, b"pp1_a", number) for number in numbers]
     assert rig.visible(rig.quarantine, 1) == [
@@ -252,15 +257,26 @@ def test_what_is_committed_is_seen_whole_and_in_order(rig: Rig) -> None:
 @over(cannot=FORGETTING)
 def test_offsets_are_committed_for_each_partition_with_or_without_records(rig: Rig) -> None:
     """A batch of outcomes writes nothing, and must still not be read again."""
-    rig.output.commit({rig.place(0): 250, rig.place(1): 17}, rig.member)
+    commit(rig.output, {rig.place(0): 250, rig.place(1): 17}, rig.member)
     assert (rig.offset(rig.place(0)), rig.offset(rig.place(1)), rig.offset(rig.place(2))) == (250, 17, None)
+
+
+@over(cannot=FORGETTING)
+def test_offsets_may_come_before_between_or_after_the_records(rig: Rig) -> None:
+    rig.output.send_offsets({rig.place(): 1}, rig.member)
+    rig.output.write(rig.predictions, records(b"1"))
+    rig.output.send_offsets({rig.place(): 2}, rig.member)
+    rig.output.write(rig.predictions, records(b"2"))
+    rig.output.commit()
+    assert rig.offset(rig.place()) == 2
+    assert [r.value for r in rig.visible(rig.predictions, 2)] == [b"1", b"2"]
 
 
 @over(cannot=FORGETTING)
 def test_commits_follow_one_another_and_each_moves_the_offsets(rig: Rig) -> None:
     for number in range(1, 6):
         rig.output.write(rig.predictions, records(b"%d" % number))
-        rig.output.commit({rig.place(): number}, rig.member)
+        commit(rig.output, {rig.place(): number}, rig.member)
         assert rig.offset(rig.place()) == number
     assert [r.value for r in rig.visible(rig.predictions, 5)] == [b"1", b"2", b"3", b"4", b"5"]
 
@@ -268,7 +284,7 @@ def test_commits_follow_one_another_and_each_moves_the_offsets(rig: Rig) -> None
 @over(cannot=KEEPING | SHOWING)
 def test_what_is_not_committed_is_not_seen(rig: Rig) -> None:
     rig.output.write(rig.predictions, records(b"1"))
-    rig.output.commit({rig.place(): 1}, rig.member)
+    commit(rig.output, {rig.place(): 1}, rig.member)
     rig.output.write(rig.predictions, records(*[b"open"] * 1000))
     rig.output.write_one(rig.predictions, b"open", [])
     settle(rig)
@@ -284,7 +300,7 @@ def test_what_was_aborted_is_never_seen(rig: Rig) -> None:
     settle(rig)
     rig.output.abort()
     rig.output.write(rig.predictions, records(b"1"))
-    rig.output.commit({rig.place(): 1}, rig.member)
+    commit(rig.output, {rig.place(): 1}, rig.member)
 
     assert [r.value for r in rig.visible(rig.predictions, 1)] == [b"1"]
 
@@ -292,13 +308,13 @@ def test_what_was_aborted_is_never_seen(rig: Rig) -> None:
 @over(cannot=FORGETTING)
 def test_after_an_abort_the_work_is_done_again_from_the_same_offsets(rig: Rig) -> None:
     rig.output.write(rig.predictions, records(b"1"))
-    rig.output.commit({rig.place(): 1}, rig.member)
+    commit(rig.output, {rig.place(): 1}, rig.member)
     for _ in range(3):
         rig.output.write(rig.predictions, records(b"2"))
         rig.output.abort()
         assert rig.offset(rig.place()) == 1
     rig.output.write(rig.predictions, records(b"2"))
-    rig.output.commit({rig.place(): 2}, rig.member)
+    commit(rig.output, {rig.place(): 2}, rig.member)
 
     assert rig.offset(rig.place()) == 2
     seen = [r.value for r in rig.visible(rig.predictions, 2)]
@@ -312,14 +328,14 @@ def test_an_abort_of_nothing_changes_nothing(rig: Rig) -> None:
     rig.output.abort()
     rig.output.abort()
     rig.output.write(rig.predictions, records(b"1"))
-    rig.output.commit({rig.place(): 1}, rig.member)
+    commit(rig.output, {rig.place(): 1}, rig.member)
     assert [r.value for r in rig.visible(rig.predictions, 1)] == [b"1"]
 
 
 @over(cannot=KEEPING | SHOWING)
 def test_closing_drops_what_is_not_committed(rig: Rig) -> None:
     rig.output.write(rig.predictions, records(b"1"))
-    rig.output.commit({rig.place(): 1}, rig.member)
+    commit(rig.output, {rig.place(): 1}, rig.member)
     rig.output.write(rig.predictions, records(b"open"))
     settle(rig)
     rig.output.close()
@@ -331,11 +347,11 @@ def test_closing_drops_what_is_not_committed(rig: Rig) -> None:
 def test_a_member_that_lost_its_partitions_moves_no_offset_and_may_go_on_after_abort(rig: Rig) -> None:
     rig.join()
     rig.output.write(rig.predictions, records(b"1"))
-    rig.output.commit({rig.place(): 1}, rig.member)
+    commit(rig.output, {rig.place(): 1}, rig.member)
     rig.take_partitions_away()
     rig.output.write(rig.predictions, records(b"zombie"))
     with pytest.raises(RetryableError):
-        rig.output.commit({rig.place(): 2}, rig.member)
+        commit(rig.output, {rig.place(): 2}, rig.member)
     assert rig.offset(rig.place()) == 1
 
     rig.output.abort()
@@ -348,7 +364,7 @@ def test_a_member_that_lost_its_partitions_shows_nothing_of_its_work(rig: Rig) -
     rig.take_partitions_away()
     rig.output.write(rig.predictions, records(b"zombie"))
     with pytest.raises(RetryableError):
-        rig.output.commit({rig.place(): 2}, rig.member)
+        commit(rig.output, {rig.place(): 2}, rig.member)
     rig.output.abort()
     assert rig.visible(rig.predictions) == []
 
@@ -359,7 +375,7 @@ def test_a_restarted_worker_ends_its_predecessors_open_work_at_once(rig: Rig) ->
     settle(rig)
     successor = rig.successor()
     successor.write(rig.predictions, records(b"1"))
-    successor.commit({rig.place(): 1}, rig.member)
+    commit(successor, {rig.place(): 1}, rig.member)
     assert [r.value for r in rig.visible(rig.predictions, 1)] == [b"1"]
 
 
@@ -370,21 +386,21 @@ def test_a_predecessor_that_lives_on_can_commit_nothing(rig: Rig) -> None:
     settle(rig)
     successor = rig.successor()
     with pytest.raises((KafkaException, RetryableError)):
-        rig.output.commit({rig.place(): 7}, rig.member)
+        commit(rig.output, {rig.place(): 7}, rig.member)
     assert rig.offset(rig.place()) is None
     successor.write(rig.predictions, records(b"1"))
-    successor.commit({rig.place(): 1}, rig.member)
+    commit(successor, {rig.place(): 1}, rig.member)
     assert [r.value for r in rig.visible(rig.predictions, 1)] == [b"1"]
 
 
 @over()
 def test_the_largest_quarantined_record_passes(rig: Rig) -> None:
     raw = uuid.uuid4().bytes * (1024 * 1024 // 16)
-    (sealed,) = SEALER.seal({0: InvalidRecord(Reason.SCHEMA, "x" * 200)}, "t" * 200 + "/0", {0: 2**62}, {0: raw})
+    (sealed,) = SEALER.seal({0: InvalidRecord(Reason.SCHEMA, "x" * 200)}, {0: "t" * 200 + f"/0/{2**62}"}, {0: raw})
     assert len(sealed.value) >= MAX_COPY_BYTES
     for _ in range(3):
         rig.output.write_one(rig.quarantine, sealed.value, sealed.headers)
-    rig.output.commit({rig.place(): 1}, rig.member)
+    commit(rig.output, {rig.place(): 1}, rig.member)
     assert [len(r.value or b"") for r in rig.visible(rig.quarantine, 3)] == [len(sealed.value)] * 3
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from itertools import count
 
@@ -21,6 +22,7 @@ from models.verify import VerifiedBundle
 from producers.malformed import spoil
 from producers.malformed_cases import CASES, LARGEST, Case
 from producers.sources import SourceRecord
+from stream_app.batch import Span
 from stream_app.pipeline import EventPipeline, Result
 from stream_app.quarantine import MAX_COPY_BYTES, frame
 from tests.producers.support import AT_MS, synthetic
@@ -108,6 +110,15 @@ def test_a_batch_is_its_records_one_by_one(pipeline: EventPipeline, require_mac:
             (prediction,) = predictions(part.outputs[PREDICTIONS.name])
             assert prediction.event_id == json.loads(record.value or b"")["event_id"]
             assert prediction.authenticated is (signed and not (case and case.mac_required))
+
+
+def test_the_origin_of_a_record_is_its_own_partition(verified: VerifiedBundle) -> None:
+    """One batch holds records of several partitions."""
+    bad = Wire(b"k", b"{}")
+    spans = [Span(2, 0, 7, 9), Span(0, 2, 40, 41), Span(1, 3, 0, 2)]
+    batch = replace(batch_of([bad] * 5), spans=spans, offsets=[7, 8, 40, 0, 1])
+    found = [opened(q).origin for q in event_pipeline(verified, require_mac=True)(batch, NOW_MS).quarantined]
+    assert found == [f"patient-events/{place}" for place in ("2/7", "2/8", "0/40", "1/0", "1/1")]
 
 
 @pytest.mark.parametrize("case", [*CASES, LARGEST], ids=lambda case: case.name)

@@ -1,13 +1,13 @@
 """The processor: nothing is committed that was not written, nothing written is committed twice, and failures rewind."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 import stream_app.processor as processor_module
 from contracts.topics import EVENTS, OUTCOMES, PREDICTIONS, QUARANTINE
-from stream_app.batch import UNKNOWN_START, Batch
+from stream_app.batch import UNKNOWN_START, Batch, Poll, Span
 from stream_app.output import Member
 from stream_app.pipeline import Result
 from stream_app.processor import Processor
@@ -49,7 +49,7 @@ def echo(batch: Batch, now_ms: int) -> Result:
 
 @dataclass
 class Bench:
-    """A processor over a fake output, with what the poller would do: fetch batches that chain up."""
+    """A processor over a fake output, with what the poller would do: fetch polls that chain up."""
 
     clock: Clock
     output: FakeOutput = field(default_factory=FakeOutput)
@@ -70,23 +70,29 @@ class Bench:
     def assign(self, by: Member | None = None) -> None:
         self.positions.clear()
         self.epoch = self.processor.partitions_assigned(1, by or member())
+        self.processor.in_flight.begin(self.epoch)
 
-    def fetch(self, *values: bytes, partition: int = 0, topic: str = EVENTS.name, drained: bool = False) -> Batch:
-        """Return the next batch of a partition, noted as on its way; offsets go on from the last."""
+    def fetch(self, *values: bytes, partition: int = 0, topic: str = EVENTS.name, caught_up: bool = False) -> Poll:
+        """Return a poll of the next records of a partition, noted as on its way; offsets go on from the last."""
         place = (topic, partition)
         first = self.positions.get(place, 100)
         made = batch_of(
             [Wire(b"k", value) for value in values],
             topic=topic,
             partition=partition,
-            epoch=self.epoch,
             first_offset=first,
             start=self.positions.get(place, UNKNOWN_START),
-            drained=drained,
         )
-        self.positions[place] = made.end
-        self.processor.fetched(self.epoch)
-        return made
+        self.positions[place] = made.spans[0].end
+        self.processor.in_flight.add(caught_up=caught_up)
+        return Poll(self.epoch, caught_up, [made])
+
+    def rewind(self) -> None:
+        """Do what the poller does when a rewind is wanted: go on from the last commit, in the new epoch."""
+        self.processor.rewind_wanted.clear()
+        self.epoch = self.processor.epoch
+        self.processor.in_flight.begin(self.epoch)
+        self.positions.clear()
 
     def written(self) -> list[bytes | None]:
         """Return the values that a reader of committed records sees."""
@@ -104,7 +110,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def test_outputs_offsets_and_quarantine_commit_together_under_the_prefix(bench: Bench) -> None:
-    bench.processor.process(bench.fetch(b"1", b"bad", b"2"))
+    bench.processor.process(bench.fetch(b"1", b"bad", b"2", caught_up=True))
     assert [(r.topic, r.key, r.value) for r in bench.output.committed] == [
         (PREFIX + PREDICTIONS.name, b"k", b"1"),
         (PREFIX + PREDICTIONS.name, b"k", b"2"),
@@ -114,8 +120,8 @@ def test_outputs_offsets_and_quarantine_commit_together_under_the_prefix(bench: 
     assert bench.output.offsets == {(EVENTS.name, 0): 103}
 
 
-def test_it_commits_at_once_when_nothing_more_is_on_its_way(bench: Bench) -> None:
-    one, two = bench.fetch(b"1"), bench.fetch(b"2")
+def test_it_commits_at_once_after_a_poll_that_left_nothing_behind(bench: Bench) -> None:
+    one, two = bench.fetch(b"1"), bench.fetch(b"2", caught_up=True)
     bench.processor.process(one)
     assert bench.output.offsets == {}
     bench.processor.process(two)
@@ -143,12 +149,40 @@ def test_the_timer_commits_what_waited_for_the_interval(bench: Bench) -> None:
     assert bench.written() == [b"1"]
 
 
-def test_while_polls_leave_nothing_behind_latency_comes_before_rate(bench: Bench) -> None:
-    """A batch that drained the broker commits long before the interval, though another is on its way by now."""
-    one, _ = bench.fetch(b"1", drained=True), bench.fetch(b"2")
-    bench.clock.now_s += INTERVAL_S / 10
+def test_the_offsets_go_out_before_the_records_when_a_poll_ends_the_transaction(bench: Bench) -> None:
+    """What comes first waits for the broker to close the last transaction: offsets do so for less than records."""
+    bench.processor.process(bench.fetch(b"1", caught_up=True))
+    assert bench.output.calls == ["send_offsets", "write", "commit"]
+
+
+def test_one_poll_may_bring_several_topics_and_partitions(bench: Bench) -> None:
+    spans = [Span(0, 0, UNKNOWN_START, 7), Span(3, 2, UNKNOWN_START, 1)]
+    mixed = replace(batch_of([Wire(b"k", b"%d" % number) for number in range(3)]), spans=spans, offsets=[5, 6, 0])
+    other = bench.fetch(b"x", topic=OUTCOMES.name, caught_up=True)
+    bench.processor.process(replace(other, batches=[mixed, *other.batches]))
+    assert bench.written() == [b"0", b"1", b"2", b"x"]
+    assert bench.output.offsets == {(EVENTS.name, 0): 7, (EVENTS.name, 3): 1, (OUTCOMES.name, 0): 101}
+    # Each partition goes on for itself.
+    mixed = replace(mixed, spans=[Span(3, 0, 1, 3), Span(0, 2, 7, 8)], offsets=[1, 2, 7])
+    bench.processor.process(Poll(bench.epoch, caught_up=True, batches=[mixed]))
+    assert not bench.processor.rewind_wanted.is_set()
+    # A gap in one of them is a gap.
+    mixed = replace(mixed, spans=[Span(3, 0, 3, 5), Span(0, 2, 9, 10)], offsets=[3, 4, 9])
+    bench.processor.process(Poll(bench.epoch, caught_up=True, batches=[mixed]))
+    assert bench.processor.rewind_wanted.is_set()
+    assert bench.output.offsets == {(EVENTS.name, 0): 8, (EVENTS.name, 3): 3, (OUTCOMES.name, 0): 101}
+
+
+def test_there_is_room_again_once_a_poll_is_finished_or_dropped(bench: Bench) -> None:
+    in_flight = bench.processor.in_flight
+    one = bench.fetch(b"1", caught_up=True)
+    assert not in_flight.wait_for_room(0)
     bench.processor.process(one)
-    assert bench.written() == [b"1"]
+    assert in_flight.wait_for_room(0)
+    stale = bench.fetch(b"2", caught_up=True)
+    bench.processor.partitions_revoked()
+    bench.processor.process(stale)
+    assert in_flight.wait_for_room(0)
 
 
 def test_the_timer_with_nothing_to_commit_calls_nobody(bench: Bench) -> None:
@@ -158,15 +192,15 @@ def test_the_timer_with_nothing_to_commit_calls_nobody(bench: Bench) -> None:
 
 
 def test_partitions_and_topics_chain_up_each_for_itself(bench: Bench) -> None:
-    batches = [
+    polls = [
         bench.fetch(b"1"),
         bench.fetch(b"a", partition=1),
         bench.fetch(b"x", topic=OUTCOMES.name),
         bench.fetch(b"2"),
-        bench.fetch(b"b", partition=1),
+        bench.fetch(b"b", partition=1, caught_up=True),
     ]
-    for batch in batches:
-        bench.processor.process(batch)
+    for poll in polls:
+        bench.processor.process(poll)
     assert bench.written() == [b"1", b"a", b"x", b"2", b"b"]
     assert bench.output.offsets == {(EVENTS.name, 0): 102, (EVENTS.name, 1): 102, (OUTCOMES.name, 0): 101}
 
@@ -177,9 +211,9 @@ def gap(bench: Bench) -> None:
 
 
 def doubled(bench: Bench) -> None:
-    batch = bench.fetch(b"3")
-    bench.processor.process(batch)
-    bench.processor.process(batch)
+    poll = bench.fetch(b"3")
+    bench.processor.process(poll)
+    bench.processor.process(poll)
 
 
 def restarted(bench: Bench) -> None:
@@ -198,10 +232,14 @@ def failed_quarantine(bench: Bench) -> None:
     bench.processor.process(bench.fetch(b"3", b"bad"))
 
 
+def failed_offsets(bench: Bench) -> None:
+    bench.output.failures = ["send_offsets"]
+    bench.processor.process(bench.fetch(b"3", caught_up=True))
+
+
 def failed_commit(bench: Bench) -> None:
-    bench.clock.now_s += INTERVAL_S
     bench.output.failures = ["commit"]
-    bench.processor.process(bench.fetch(b"3"))
+    bench.processor.process(bench.fetch(b"3", caught_up=True))
 
 
 def failed_commit_of_the_timer(bench: Bench) -> None:
@@ -211,7 +249,7 @@ def failed_commit_of_the_timer(bench: Bench) -> None:
 
 
 def stalled(bench: Bench) -> None:
-    """A batch that was fetched and never comes, while nothing else does."""
+    """A poll that was handed over and never comes, while nothing else does."""
     bench.fetch(b"lost on the way")
     bench.clock.now_s += processor_module._STALLED_S - 0.1
     bench.output.failures = []
@@ -221,14 +259,23 @@ def stalled(bench: Bench) -> None:
     bench.processor.commit_if_due()
 
 
-REWINDS = [gap, doubled, restarted, failed_write, failed_quarantine, failed_commit, failed_commit_of_the_timer]
+REWINDS = [
+    gap,
+    doubled,
+    restarted,
+    failed_write,
+    failed_quarantine,
+    failed_offsets,
+    failed_commit,
+    failed_commit_of_the_timer,
+]
 
 
 @pytest.mark.parametrize("trouble", REWINDS, ids=lambda trouble: trouble.__name__)
 def test_after_trouble_all_since_the_last_commit_is_aborted_and_fetched_again(
     bench: Bench, trouble: Callable[[Bench], None]
 ) -> None:
-    bench.processor.process(bench.fetch(b"1"))  # committed: nothing else was on its way
+    bench.processor.process(bench.fetch(b"1", caught_up=True))
     waiting, _ = bench.fetch(b"2"), bench.fetch(b"on its way", partition=7)
     bench.processor.process(waiting)
     epoch = bench.processor.epoch
@@ -240,16 +287,13 @@ def test_after_trouble_all_since_the_last_commit_is_aborted_and_fetched_again(
     assert bench.output.calls[-1] == "abort"
     assert bench.processor.rewind_wanted.is_set()
     assert bench.processor.epoch > epoch
-    # What the poller does then: go on from the last commit, in the new epoch.
-    bench.processor.rewind_wanted.clear()
-    bench.epoch = bench.processor.epoch
-    bench.positions.clear()
-    bench.processor.process(bench.fetch(b"2", b"3"))
+    bench.rewind()
+    bench.processor.process(bench.fetch(b"2", b"3", caught_up=True))
     assert bench.written() == [b"1", b"2", b"3"]
 
 
-def test_a_batch_that_never_comes_is_fetched_again(bench: Bench) -> None:
-    bench.processor.process(bench.fetch(b"1"))
+def test_a_poll_that_never_comes_is_fetched_again(bench: Bench) -> None:
+    bench.processor.process(bench.fetch(b"1", caught_up=True))
     stalled(bench)
     assert bench.processor.rewind_wanted.is_set()
     assert bench.output.calls[-1] == "abort"
@@ -260,13 +304,12 @@ def test_what_fails_again_and_again_is_tried_ever_more_slowly_until_a_commit(ben
     """A topic that may not be written to must not become a loop that heats the broker."""
     for _ in range(8):
         failed_write(bench)
-        bench.epoch = bench.processor.epoch
-        bench.positions.clear()
+        bench.rewind()
     slept = list(bench.clock.slept_s)
     assert slept == sorted(slept)
     assert slept[0] == 0
     assert 1 <= slept[-1] == slept[-2] <= 5
-    bench.processor.process(bench.fetch(b"1"))
+    bench.processor.process(bench.fetch(b"1", caught_up=True))
     assert bench.written() == [b"1"]
     failed_write(bench)
     assert bench.clock.slept_s[len(slept) :] == [0]
@@ -274,7 +317,7 @@ def test_what_fails_again_and_again_is_tried_ever_more_slowly_until_a_commit(ben
 
 def test_how_long_work_waits_is_told_and_nothing_waits_after_a_commit(bench: Bench) -> None:
     assert bench.processor.waits_s() == 0
-    one, two = bench.fetch(b"1"), bench.fetch(b"2")
+    one, two = bench.fetch(b"1"), bench.fetch(b"2", caught_up=True)
     bench.clock.now_s += 0.1
     bench.processor.process(one)
     assert bench.processor.waits_s() == pytest.approx(0.1)
@@ -284,22 +327,22 @@ def test_how_long_work_waits_is_told_and_nothing_waits_after_a_commit(bench: Ben
 
 
 def test_a_stall_is_counted_from_the_last_progress(bench: Bench) -> None:
-    batches = [bench.fetch(b"%d" % number) for number in range(4)]
-    for batch in batches[:3]:
+    polls = [bench.fetch(b"%d" % number) for number in range(4)]
+    for poll in polls[:3]:
         bench.clock.now_s += processor_module._STALLED_S - 1
-        bench.processor.process(batch)
+        bench.processor.process(poll)
         bench.processor.commit_if_due()
     assert not bench.processor.rewind_wanted.is_set()
 
 
-def test_a_batch_of_an_earlier_epoch_is_dropped(bench: Bench) -> None:
+def test_a_poll_of_an_earlier_epoch_is_dropped(bench: Bench) -> None:
     stale = bench.fetch(b"stale")
     bench.assign()
     before = bench.state()
     bench.processor.process(stale)
     assert bench.state() == before
     assert bench.output.calls == []
-    bench.processor.process(bench.fetch(b"stale"))  # fetched again, it is processed once
+    bench.processor.process(bench.fetch(b"stale", caught_up=True))  # fetched again, it is processed once
     assert bench.written() == [b"stale"]
 
 
@@ -322,11 +365,11 @@ def test_a_commit_that_fails_while_giving_back_is_aborted_and_raises_nothing(ben
     assert bench.written() == []
     assert bench.output.calls[-1] == "abort"
     bench.assign()
-    bench.processor.process(bench.fetch(b"1"))
+    bench.processor.process(bench.fetch(b"1", caught_up=True))
     assert bench.written() == [b"1"]
 
 
-@pytest.mark.parametrize("then", ["timer", "stale batch", "assignment", "revocation"])
+@pytest.mark.parametrize("then", ["timer", "stale poll", "assignment", "revocation"])
 def test_what_was_processed_of_lost_partitions_is_never_committed(bench: Bench, then: str) -> None:
     one, two = bench.fetch(b"1"), bench.fetch(b"2")
     bench.processor.process(one)
@@ -335,7 +378,7 @@ def test_what_was_processed_of_lost_partitions_is_never_committed(bench: Bench, 
     match then:
         case "timer":
             bench.processor.commit_if_due()
-        case "stale batch":
+        case "stale poll":
             bench.processor.process(two)
         case "assignment":
             bench.assign()
@@ -346,7 +389,7 @@ def test_what_was_processed_of_lost_partitions_is_never_committed(bench: Bench, 
     assert bench.output.pending == []
     assert "abort" in bench.output.calls
     bench.assign()
-    bench.processor.process(bench.fetch(b"1"))
+    bench.processor.process(bench.fetch(b"1", caught_up=True))
     assert bench.written() == [b"1"]
 
 
@@ -375,12 +418,12 @@ def test_work_is_committed_as_the_member_that_did_it(bench: Bench) -> None:
     bench.processor.partitions_revoked()
     assert bench.written() == []
     bench.assign(bench.output.current)
-    bench.processor.process(bench.fetch(b"1"))
+    bench.processor.process(bench.fetch(b"1", caught_up=True))
     assert bench.written() == [b"1"]
 
 
 def test_a_defect_in_a_pipeline_ends_the_worker_and_leaves_everything_as_it_was(bench: Bench) -> None:
-    bench.processor.process(bench.fetch(b"1"))
+    bench.processor.process(bench.fetch(b"1", caught_up=True))
     before, calls = bench.state(), list(bench.output.calls)
     with pytest.raises(ZeroDivisionError):
         bench.processor.process(bench.fetch(b"bug"))
@@ -396,7 +439,7 @@ def test_an_error_that_nobody_may_retry_ends_the_worker_without_a_commit(bench: 
     bench.output = Fatal()
     bench.__post_init__()
     with pytest.raises(PermissionError):
-        bench.processor.process(bench.fetch(b"1"))
+        bench.processor.process(bench.fetch(b"1", caught_up=True))
     assert bench.output.offsets == {}
     assert not bench.processor.rewind_wanted.is_set()
 

@@ -1,7 +1,7 @@
 """Invariant: whatever is lost, refused or rebalanced, the committed output is the committed part of the input, once.
 
-A partition's log, a poller that chains batches, a queue that may lose them, and an output that fails at random; after
-each step, what a read_committed reader sees of a partition is its log up to the committed offset, in order.
+A partition's log, a poller that chains what it polls, a queue that may lose polls, and an output that fails at random;
+after each step, what a read_committed reader sees of a partition is its log up to the committed offset, in order.
 """
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import stream_app.processor as processor_module
 from contracts.topics import EVENTS, OUTCOMES
-from stream_app.batch import UNKNOWN_START, Batch
+from stream_app.batch import UNKNOWN_START, Poll
 from stream_app.processor import Processor
 from stream_app.telemetry import Telemetry
 from tests.stream_app.support import FakeOutput, Wire, batch_of, member
@@ -19,7 +19,7 @@ from tests.stream_app.test_processor import Clock, echo
 
 Place = tuple[str, int]
 PLACES: list[Place] = [(EVENTS.name, 0), (EVENTS.name, 1), (OUTCOMES.name, 0)]
-FAILURES = ["write", "write_one", "commit"]
+FAILURES = ["write", "write_one", "send_offsets", "commit"]
 
 
 class History(RuleBasedStateMachine):
@@ -40,9 +40,9 @@ class History(RuleBasedStateMachine):
             clock_ms=lambda: 0,
         )
         self.log: dict[Place, list[bytes]] = {place: [] for place in PLACES}
-        self.queue: list[Batch] = []  # between poller and pipeline
+        self.queue: list[Poll] = []  # between poller and pipeline
         self.next: dict[Place, int] = {}  # where the consumer reads on
-        self.chained: dict[Place, int] = {}  # where the poller's last batch ended
+        self.chained: dict[Place, int] = {}  # where the poller's last poll ended
         self.epoch = 0
         self.assigned = False
 
@@ -77,12 +77,13 @@ class History(RuleBasedStateMachine):
     def partitions_are_assigned(self) -> None:
         self.output.current = member()
         self.epoch = self.processor.partitions_assigned(len(PLACES), self.output.current)
+        self.processor.in_flight.begin(self.epoch)
         self.read_from_the_commit()
         self.assigned = True
 
     @precondition(lambda self: self.assigned)
-    @rule(drained=st.booleans(), count=st.integers(1, 4), place=st.sampled_from(PLACES))
-    def a_poll_brings_records(self, drained: bool, count: int, place: Place) -> None:
+    @rule(caught_up=st.booleans(), count=st.integers(1, 4), place=st.sampled_from(PLACES))
+    def a_poll_brings_records(self, caught_up: bool, count: int, place: Place) -> None:
         self.rewind_if_wanted()
         first = self.next[place]
         values = self.log[place][first : first + count]
@@ -92,14 +93,12 @@ class History(RuleBasedStateMachine):
             [Wire(b"k", value) for value in values],
             topic=place[0],
             partition=place[1],
-            epoch=self.epoch,
             first_offset=first,
             start=self.chained.get(place, UNKNOWN_START),
-            drained=drained,
         )
-        self.next[place] = self.chained[place] = made.end
-        self.processor.fetched(self.epoch)
-        self.queue.append(made)
+        self.next[place] = self.chained[place] = made.spans[0].end
+        self.processor.in_flight.add(caught_up=caught_up)
+        self.queue.append(Poll(self.epoch, caught_up, [made]))
 
     @precondition(lambda self: self.assigned)
     @rule()
@@ -118,6 +117,7 @@ class History(RuleBasedStateMachine):
         if self.processor.rewind_wanted.is_set():
             self.processor.rewind_wanted.clear()
             self.epoch = self.processor.epoch
+            self.processor.in_flight.begin(self.epoch)
             self.read_from_the_commit()
 
     def read_from_the_commit(self) -> None:
@@ -128,12 +128,12 @@ class History(RuleBasedStateMachine):
 
     @precondition(lambda self: self.queue)
     @rule()
-    def a_batch_is_processed(self) -> None:
+    def a_poll_is_processed(self) -> None:
         self.processor.process(self.queue.pop(0))
 
     @precondition(lambda self: self.queue)
     @rule(data=st.data())
-    def a_batch_is_lost_on_the_way(self, data: st.DataObject) -> None:
+    def a_poll_is_lost_on_the_way(self, data: st.DataObject) -> None:
         self.queue.pop(data.draw(st.integers(0, len(self.queue) - 1)))
 
     @rule()
@@ -164,9 +164,9 @@ class History(RuleBasedStateMachine):
                 self.partitions_are_assigned()
             self.rewind_if_wanted()
             for place in PLACES:
-                self.a_poll_brings_records(drained=True, count=1000, place=place)
+                self.a_poll_brings_records(caught_up=True, count=1000, place=place)
             while self.queue:
-                self.a_batch_is_processed()
+                self.a_poll_is_processed()
             self.clock.now_s += 6.0
             self.processor.commit_if_due()
 

@@ -40,9 +40,8 @@ PLAIN = [REASON_HEADER, DETAIL_HEADER, ORIGIN_HEADER, DIGEST_HEADER, SIZE_HEADER
 
 def seal(*raw: bytes, sealer: Sealer = SEALER) -> list[Quarantined]:
     rows = range(len(raw))
-    return sealer.seal(
-        dict.fromkeys(rows, ERROR), "patient-events/0", {row: 100 + row for row in rows}, dict(enumerate(raw))
-    )
+    origins = {row: f"patient-events/0/{100 + row}" for row in rows}
+    return sealer.seal(dict.fromkeys(rows, ERROR), origins, dict(enumerate(raw)))
 
 
 def opens(value: bytes, headers: dict[str, bytes], reviewers: X25519PrivateKey = REVIEWERS) -> bytes:
@@ -63,7 +62,7 @@ def test_key_and_value_come_apart_as_they_went_together(key: bytes | None, value
 
 def test_rows_keep_their_order_whatever_order_they_were_rejected_in() -> None:
     rejected = dict.fromkeys((5, 1, 3), ERROR)
-    sealed = SEALER.seal(rejected, "t/0", {1: 11, 3: 13, 5: 15}, {1: b"one", 3: b"three", 5: b"five"})
+    sealed = SEALER.seal(rejected, {1: "t/0/11", 3: "t/0/13", 5: "t/0/15"}, {1: b"one", 3: b"three", 5: b"five"})
     assert [opens(q.value, dict(q.headers)) for q in sealed] == [b"one", b"three", b"five"]
     assert [dict(q.headers)[ORIGIN_HEADER] for q in sealed] == [b"t/0/11", b"t/0/13", b"t/0/15"]
 
