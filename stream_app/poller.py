@@ -11,7 +11,6 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from contracts.mac import UNREADABLE, Headers
 from stream_app.batch import UNKNOWN_START, Batch, Poll, Span
-from stream_app.in_flight import InFlight
 from stream_app.inbox import Inbox
 from stream_app.output import RECONNECT, Member
 from stream_app.processor import Processor
@@ -68,7 +67,6 @@ class Poller(threading.Thread):
         properties: Mapping[str, str],
         topics: Sequence[str],
         processor: Processor,
-        in_flight: InFlight,
         inbox: Inbox,
         on_assigned: Callable[[Partitions], None],
         on_revoked: Callable[[Partitions], None],
@@ -78,7 +76,7 @@ class Poller(threading.Thread):
         self.consumer = Consumer({**_BASE_PROPERTIES, **properties})
         self._topics = list(topics)
         self._processor = processor
-        self._in_flight = in_flight
+        self._in_flight = processor.in_flight
         self._inbox = inbox
         self._on_assigned, self._on_revoked, self._on_error = on_assigned, on_revoked, on_error
         self._stop_wanted = threading.Event()
@@ -133,7 +131,8 @@ class Poller(threading.Thread):
     def _stay_alive(self) -> None:
         """Poll without taking records until there is room or a rebalance asks for us."""
         epoch = self._epoch
-        self.consumer.pause(self.consumer.assignment())
+        paused = self.consumer.assignment()
+        self.consumer.pause(paused)
         kept: list[Message] = []  # fetched before the pause took hold
         while not (self._in_flight.wait_for_room(_POLL_S) or self._stop_wanted.is_set()):
             message = self.consumer.poll(0)
@@ -144,7 +143,8 @@ class Poller(threading.Thread):
             if self._epoch != epoch or self._processor.rewind_wanted.is_set():
                 break
         self._hand_over(epoch, kept)
-        self.consumer.resume(self.consumer.assignment())
+        # All of them, whoever has them now: librdkafka keeps a partition paused when it is lost and assigned again.
+        self.consumer.resume(paused)
 
     def _hand_over(self, epoch: int, messages: list[Message]) -> None:
         """Hand over what was fetched in `epoch`; across a rebalance nobody can tell whose it is: fetch it again."""

@@ -43,7 +43,6 @@ class Consumer(FaustConsumer):
                 self.app.consumer_properties,
                 sorted(topics),
                 self.app.processor,
-                self.app.processor.in_flight,
                 self._inbox,
                 self._assigned,
                 self._revoked,
