@@ -13,17 +13,21 @@ UNKNOWN_START = -1
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The part of a batch that one partition has, from row `first_row` on.
+    """The part of a batch that one partition has: a row for each of `offsets`, from `first_row` on.
 
     `start` and `end` chain the spans of a partition: each starts where the one before it ended, so that what got lost
-    on the way shows. They are offsets, and may lie further apart than there are rows: transactions and compaction
-    leave gaps.
+    on the way shows. They may lie further apart than there are rows: transactions and compaction leave gaps.
     """
 
     partition: int
     first_row: int
     start: int
-    end: int
+    offsets: Sequence[int] = field(repr=False)
+
+    @property
+    def end(self) -> int:
+        """The offset to go on from."""
+        return self.offsets[-1] + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +39,17 @@ class Batch:
 
     topic: str
     spans: Sequence[Span]
-    offsets: Sequence[int]
     keys: Sequence[bytes | None] = field(repr=False)
     values: Sequence[bytes | None] = field(repr=False)
     headers: Sequence[Headers] = field(repr=False)
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.keys)
 
     def origin(self, row: int) -> str:
         """Return where the record of this row is, as topic/partition/offset."""
         span = self.spans[bisect_right(self.spans, row, key=_FIRST_ROW) - 1]
-        return f"{self.topic}/{span.partition}/{self.offsets[row]}"
+        return f"{self.topic}/{span.partition}/{span.offsets[row - span.first_row]}"
 
 
 _FIRST_ROW = attrgetter("first_row")
@@ -62,3 +65,7 @@ class Poll:
     epoch: int
     caught_up: bool
     batches: Sequence[Batch]
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        """Return the offset to go on from, for each topic and partition."""
+        return {(batch.topic, span.partition): span.end for batch in self.batches for span in batch.spans}

@@ -173,14 +173,18 @@ class Poller(threading.Thread):
         messages: list[Message] = []
         for partition, run in runs:
             place = (topic, partition)
-            end: int = run[-1].offset() + 1  # type: ignore[operator]  # consumed messages have one
-            spans.append(Span(partition, len(messages), self._positions.get(place, UNKNOWN_START), end))
-            self._positions[place] = end
+            first: int = run[0].offset()  # type: ignore[assignment]  # consumed messages have one
+            last: int = run[-1].offset()  # type: ignore[assignment]
+            # Offsets of one partition rise; where as many came as there are from first to last, none is left out.
+            gapless = last - first + 1 == len(run)
+            offsets = range(first, last + 1) if gapless else list(map(Message.offset, run))
+            start = self._positions.get(place, UNKNOWN_START)
+            spans.append(Span(partition, len(messages), start, offsets))  # type: ignore[arg-type]  # as above
+            self._positions[place] = last + 1
             messages += run
         return Batch(
             topic=topic,
             spans=spans,
-            offsets=list(map(Message.offset, messages)),  # type: ignore[arg-type]
             keys=list(map(Message.key, messages)),
             values=list(map(Message.value, messages)),
             headers=_headers(messages),

@@ -95,12 +95,14 @@ class Processor:
     def _process(self, poll: Poll) -> None:
         # With nothing left behind latency counts, with a backlog the rate.
         due = poll.caught_up or self._interval_is_over()
-        if due:
-            self._begin_commit({(batch.topic, s.partition): s.end for batch in poll.batches for s in batch.spans})
+        ends = poll.ends()
+        begun_s = self._begin_commit(ends) if due else 0.0
         for batch in poll.batches:
             self._process_batch(batch)
+        self._ends |= ends
+        self._uncommitted |= ends
         if due:
-            self._end_commit()
+            self._end_commit(begun_s)
 
     def _process_batch(self, batch: Batch) -> None:
         for span in batch.spans:
@@ -111,9 +113,6 @@ class Processor:
                 )
         result = self.pipelines[batch.topic](batch, self._clock_ms())
         self._write(result)
-        for span in batch.spans:
-            place = (batch.topic, span.partition)
-            self._ends[place] = self._uncommitted[place] = span.end
         self._progress_at = time.monotonic()
         self._telemetry.processed(batch, result, self._clock_ms())
 
@@ -127,21 +126,22 @@ class Processor:
         return time.monotonic() - self._committed_at >= self._commit_interval_s
 
     def _commit(self) -> None:
-        self._begin_commit({})
-        self._end_commit()
+        self._end_commit(self._begin_commit({}))
 
-    def _begin_commit(self, ends: dict[tuple[str, int], int]) -> None:
-        """Put the offsets into the transaction, `ends` for what is yet to be processed in it."""
+    def _begin_commit(self, ends: dict[tuple[str, int], int]) -> float:
+        """Send the offsets, `ends` for what is yet to be processed; return how long that took, seconds."""
+        started = time.monotonic()
         assert self._member is not None  # noqa: S101 - set before the first poll
         self._output.send_offsets(self._uncommitted | ends, self._member)
+        return time.monotonic() - started
 
-    def _end_commit(self) -> None:
+    def _end_commit(self, begun_s: float) -> None:
         started = time.monotonic()
         self._output.commit()
         self._uncommitted.clear()
         self._committed_at = self._progress_at = time.monotonic()
         self._back_off_s = 0.0
-        self._telemetry.committed(self._committed_at - started)
+        self._telemetry.committed(begun_s + self._committed_at - started)
 
     def _rewind(self, error: RetryableError) -> None:
         """Abort and ask the poller to fetch again from the last commit."""

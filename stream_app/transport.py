@@ -7,7 +7,7 @@ Offsets are the output's business, so nothing of Faust's acknowledging and commi
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import confluent_kafka
@@ -16,6 +16,7 @@ from faust.transport.consumer import Consumer as FaustConsumer
 from faust.transport.producer import Producer as FaustProducer
 from faust.types import TP, ConsumerMessage, ServiceT
 
+from stream_app.batch import Poll
 from stream_app.inbox import Inbox
 from stream_app.poller import Partitions, Poller
 
@@ -50,38 +51,34 @@ class Consumer(FaustConsumer):
             )
             self._poller.start()
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
-        if not self.flow_active:
-            await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # mode takes any event
-        poll = await self._inbox.get(timeout)
-        if poll is None or self.should_stop:
-            return
-        first = poll.batches[0]
-        partition = TP(first.topic, first.spans[0].partition)
-        yield (
-            partition,
-            ConsumerMessage(
-                first.topic,
-                partition.partition,
-                first.offsets[-1],
-                0.0,
-                0,
-                None,
-                None,
-                cast("bytes", poll),  # a raw value: Faust hands on what it gets
-                None,
-                0,
-                0,
-                partition,
-                generation_id=self.app.consumer_generation_id,
-            ),
-        )
-
     async def _drain_messages(self, fetcher: ServiceT) -> None:
-        """Faust's own makes six tasks for each message, of which one may be waited for; here none blocks."""
+        """Faust's own makes six tasks a message, to drop one when the flow stops; here the epoch does."""
         while not (self.should_stop or fetcher.should_stop):
-            async for _, message in self.getmany(_WAIT_S):
-                await self.callback(message)
+            if not self.flow_active:
+                await self.wait(self.can_resume_flow)  # type: ignore[arg-type]  # mode takes any event
+            poll = await self._inbox.get(_WAIT_S)
+            if poll is not None and not self.should_stop:
+                await self.callback(self._message(poll))
+
+    def _message(self, poll: Poll) -> ConsumerMessage:
+        """Return the poll as a message of its first partition: Faust chooses the agent by that."""
+        topic = poll.batches[0].topic
+        span = poll.batches[0].spans[0]
+        return ConsumerMessage(
+            topic,
+            span.partition,
+            span.offsets[0],
+            0.0,
+            0,
+            None,
+            None,
+            cast("bytes", poll),  # a raw value: Faust hands on what it gets
+            None,
+            0,
+            0,
+            TP(topic, span.partition),
+            generation_id=self.app.consumer_generation_id,
+        )
 
     async def on_stop(self) -> None:
         await super().on_stop()
@@ -140,7 +137,7 @@ class Consumer(FaustConsumer):
     def _unused(self, *_: Any, **__: Any) -> Any:
         raise NotImplementedError("offsets and positions are the processor's and the poller's, not Faust's")
 
-    _commit = _seek = _getmany = _to_message = create_topic = position = key_partition = _unused
+    _commit = _seek = getmany = _getmany = _to_message = create_topic = position = key_partition = _unused
     earliest_offsets = highwater = highwaters = seek_wait = _unused
 
 

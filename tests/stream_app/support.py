@@ -78,8 +78,7 @@ def batch_of(
     """Return a batch of the records at consecutive offsets of one partition."""
     return Batch(
         topic=topic,
-        spans=[Span(partition, 0, start, first_offset + len(records))],
-        offsets=range(first_offset, first_offset + len(records)),
+        spans=[Span(partition, 0, start, range(first_offset, first_offset + len(records)))],
         keys=[record.key for record in records],
         values=[record.value for record in records],
         headers=[record.headers for record in records],

@@ -115,8 +115,8 @@ def test_a_batch_is_its_records_one_by_one(pipeline: EventPipeline, require_mac:
 def test_the_origin_of_a_record_is_its_own_partition(verified: VerifiedBundle) -> None:
     """One batch holds records of several partitions."""
     bad = Wire(b"k", b"{}")
-    spans = [Span(2, 0, 7, 9), Span(0, 2, 40, 41), Span(1, 3, 0, 2)]
-    batch = replace(batch_of([bad] * 5), spans=spans, offsets=[7, 8, 40, 0, 1])
+    spans = [Span(2, 0, 7, [7, 8]), Span(0, 2, 40, [40]), Span(1, 3, 0, [0, 1])]
+    batch = replace(batch_of([bad] * 5), spans=spans)
     found = [opened(q).origin for q in event_pipeline(verified, require_mac=True)(batch, NOW_MS).quarantined]
     assert found == [f"patient-events/{place}" for place in ("2/7", "2/8", "0/40", "1/0", "1/1")]
 

@@ -1,6 +1,6 @@
 """The processor: nothing is committed that was not written, nothing written is committed twice, and failures rewind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 import stream_app.processor as processor_module
 from contracts.topics import EVENTS, OUTCOMES, PREDICTIONS, QUARANTINE
 from stream_app.batch import UNKNOWN_START, Batch, Poll, Span
-from stream_app.output import Member
+from stream_app.output import Member, Offsets, Record
 from stream_app.pipeline import Result
 from stream_app.processor import Processor
 from stream_app.quarantine import Quarantined
@@ -155,19 +155,39 @@ def test_the_offsets_go_out_before_the_records_when_a_poll_ends_the_transaction(
     assert bench.output.calls == ["send_offsets", "write", "commit"]
 
 
+def test_the_time_of_a_commit_holds_the_offsets_and_not_the_work_between(bench: Bench) -> None:
+    class Slow(FakeOutput):
+        def send_offsets(self, offsets: Offsets, member: Member) -> None:
+            bench.clock.now_s += 1
+            super().send_offsets(offsets, member)
+
+        def write(self, topic: str, records: Sequence[Record]) -> None:
+            bench.clock.now_s += 10
+            super().write(topic, records)
+
+        def commit(self) -> None:
+            bench.clock.now_s += 2
+            super().commit()
+
+    bench.output = Slow()
+    bench.__post_init__()
+    bench.processor.process(bench.fetch(b"1", caught_up=True))
+    assert b"cardiosentry_commit_seconds_sum 3.0\n" in bench.processor._telemetry.exposition()
+
+
 def test_one_poll_may_bring_several_topics_and_partitions(bench: Bench) -> None:
-    spans = [Span(0, 0, UNKNOWN_START, 7), Span(3, 2, UNKNOWN_START, 1)]
-    mixed = replace(batch_of([Wire(b"k", b"%d" % number) for number in range(3)]), spans=spans, offsets=[5, 6, 0])
+    spans = [Span(0, 0, UNKNOWN_START, [5, 6]), Span(3, 2, UNKNOWN_START, [0])]
+    mixed = replace(batch_of([Wire(b"k", b"%d" % number) for number in range(3)]), spans=spans)
     other = bench.fetch(b"x", topic=OUTCOMES.name, caught_up=True)
     bench.processor.process(replace(other, batches=[mixed, *other.batches]))
     assert bench.written() == [b"0", b"1", b"2", b"x"]
     assert bench.output.offsets == {(EVENTS.name, 0): 7, (EVENTS.name, 3): 1, (OUTCOMES.name, 0): 101}
     # Each partition goes on for itself.
-    mixed = replace(mixed, spans=[Span(3, 0, 1, 3), Span(0, 2, 7, 8)], offsets=[1, 2, 7])
+    mixed = replace(mixed, spans=[Span(3, 0, 1, [1, 2]), Span(0, 2, 7, [7])])
     bench.processor.process(Poll(bench.epoch, caught_up=True, batches=[mixed]))
     assert not bench.processor.rewind_wanted.is_set()
     # A gap in one of them is a gap.
-    mixed = replace(mixed, spans=[Span(3, 0, 3, 5), Span(0, 2, 9, 10)], offsets=[3, 4, 9])
+    mixed = replace(mixed, spans=[Span(3, 0, 3, [3, 4]), Span(0, 2, 9, [9])])
     bench.processor.process(Poll(bench.epoch, caught_up=True, batches=[mixed]))
     assert bench.processor.rewind_wanted.is_set()
     assert bench.output.offsets == {(EVENTS.name, 0): 8, (EVENTS.name, 3): 3, (OUTCOMES.name, 0): 101}
