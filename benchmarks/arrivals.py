@@ -8,8 +8,9 @@ from typing import cast
 import numpy as np
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from benchmarks.cluster import Cluster, end_offsets
+from benchmarks.cluster import Cluster
 from benchmarks.events import sequence_of
+from tests.support.broker import end_offsets
 
 _ID = slice(len(b'{"event_id":"'), len(b'{"event_id":"') + 36)
 

@@ -5,16 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
-from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.topics import PREDICTIONS, TOPICS
 from tests.support.broker import create_topics, new_topic
+from tests.support.embedded import PARTITIONS
 from tests.support.kafka import VERSION, KafkaServer
-
-PARTITIONS = 4
-LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 class Cluster(msgspec.Struct, frozen=True):
@@ -55,11 +51,3 @@ def cluster(bootstrap: str | None) -> Iterator[Cluster]:
         return
     with KafkaServer() as server:
         yield Cluster(server.bootstrap, VERSION, server.pid)
-
-
-def end_offsets(admin: AdminClient, topic: str, *, committed: bool = True) -> dict[int, int]:
-    """Return the end of each partition: of what is committed, or of all that was written. Cheap: one request."""
-    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-    wanted = {TopicPartition(topic, partition): LATEST for partition in range(PARTITIONS)}
-    found = admin.list_offsets(wanted, isolation_level=level)
-    return {place.partition: end.result(timeout=30).offset for place, end in found.items()}

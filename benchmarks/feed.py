@@ -7,10 +7,11 @@ from pathlib import Path
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer
 from confluent_kafka.admin import AdminClient
 
-from benchmarks.cluster import Cluster, end_offsets
+from benchmarks.cluster import Cluster
 from benchmarks.events import EventMaker
 from benchmarks.load import PRODUCER, mac_headers, signing_key
 from contracts.mac import SourceKey
+from tests.support.broker import end_offsets
 
 BACKLOG = 400_000
 """Events ahead of the last commit: over a second of work, so that the worker never waits."""

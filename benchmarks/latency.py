@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import floor, generate, load
-from benchmarks.cluster import PARTITIONS, cluster
+from benchmarks.cluster import cluster
 from benchmarks.contenders import CONTENDERS, Contender, Place, running
 from benchmarks.environments import ROOT
 from benchmarks.options import model, parser
 from benchmarks.report import WIDTH, caption, context, write_json, write_plot
 from benchmarks.stats import latencies_ms
 from contracts.topics import EVENTS, PREDICTIONS
+from tests.support.embedded import PARTITIONS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,9 +6,9 @@ from pathlib import Path
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
-from benchmarks.cluster import end_offsets
 from benchmarks.events import SOURCE, EventMaker
 from contracts.mac import KEY_ID_HEADER, KEYRING_FILE, MAC_HEADER, Keyring, SourceKey, compute_mac
+from tests.support.broker import end_offsets
 
 PRODUCER = {"acks": "all", "enable.idempotence": True, "compression.type": "lz4"}
 

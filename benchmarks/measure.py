@@ -14,12 +14,13 @@ import numpy.typing as npt
 import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from benchmarks.cluster import Cluster, end_offsets
+from benchmarks.cluster import Cluster
 from benchmarks.contenders import Contender, Place, Running, running
 from benchmarks.stats import rate
 from contracts.codec import decoder
 from contracts.events import DecodedPrediction
 from contracts.topics import PREDICTIONS
+from tests.support.broker import end_offsets
 
 WARM_UP = 0.1  # of a contender's quota: start-up, first connections and what was fetched ahead meanwhile
 TIMEOUT_S = 180

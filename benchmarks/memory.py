@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 from rich.console import Console
 
-from benchmarks.cluster import Cluster, cluster, end_offsets
+from benchmarks.cluster import Cluster, cluster
 from benchmarks.contenders import CONTENDERS, Contender, Place, running
 from benchmarks.environments import ROOT
 from benchmarks.measure import tree
@@ -17,6 +17,7 @@ from benchmarks.options import model, parser
 from benchmarks.report import WIDTH, caption, context, write_json, write_plot
 from benchmarks.stats import slope_per_minute
 from contracts.topics import EVENTS, PREDICTIONS
+from tests.support.broker import end_offsets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import floor, measure
-from benchmarks.cluster import PARTITIONS, Cluster, cluster
+from benchmarks.cluster import Cluster, cluster
 from benchmarks.contenders import CONTENDERS, Contender, Place
 from benchmarks.environments import python_of
 from benchmarks.events import EventMaker
@@ -22,6 +22,7 @@ from benchmarks.options import model, parser
 from benchmarks.report import WIDTH, caption, context, write_json, write_plot
 from benchmarks.stats import ratio
 from contracts.topics import EVENTS
+from tests.support.embedded import PARTITIONS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,22 +23,20 @@ from pathlib import Path
 
 import msgspec
 import psutil
-from confluent_kafka import IsolationLevel, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from contracts.topics import PREDICTIONS, TOPICS
 from tests.chaos.ledger import Findings, Ledger, recovery_s
 from tests.chaos.traffic import Reader, Sender
-from tests.support.broker import create_topics, new_topic
+from tests.support.broker import create_topics, end_offsets, new_topic
+from tests.support.embedded import PARTITIONS
 from tests.support.kafka import KafkaServer
-from tests.support.serving import Serving, wait_for
+from tests.support.serving import Serving
 from tests.support.site import Site, make_site
+from tests.support.waiting import wait_for
 
-PARTITIONS = 4
 _STALLED_S = 60.0
 _RESTLESS_S = 120.0
-_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _FIRST, _LAST = 0.05, 0.85  # of the events: blows fall between
 _AT_REST_S = 0.3  # of traffic on the way through the system: a quarter of it, one partition's, stands out within 2 s
 _HASTY = 0.3  # of the kills do not wait for that
@@ -242,10 +240,9 @@ class Chaos:
             values = [f"{name} {self._serving.metric('cardiosentry_' + name, slot):.0f}" for name in names]
             said.append(f"worker {slot}: {', '.join(values)}")
         admin = AdminClient({"bootstrap.servers": self._kafka.bootstrap, "log_level": 3})
-        wanted = {TopicPartition(self._prefix + PREDICTIONS.name, p): _LATEST for p in range(PARTITIONS)}
-        for level in IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED:
-            ends = admin.list_offsets(wanted, isolation_level=level, request_timeout=10).values()
-            said.append(f"predictions, {level.name}: {sum(end.result(timeout=15).offset for end in ends)} records")
+        for committed in True, False:
+            ends = end_offsets(admin, self._prefix + PREDICTIONS.name, committed=committed)
+            said.append(f"predictions {'committed' if committed else 'written'}: {sum(ends.values())} records")
         return said
 
     # The judgement

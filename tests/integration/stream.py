@@ -21,8 +21,8 @@ from producers.sources import SourceRecord
 from producers.synthetic import SyntheticPatients
 from tests.support.broker import Broker
 from tests.support.reading import Record, read_topic
-from tests.support.serving import wait_for
 from tests.support.site import Site
+from tests.support.waiting import wait_for
 
 WORKED_OFF_S = 60.0
 """Long for a machine whose cores are busy with other tests; what is waited for takes a second or two on an idle one."""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tests.integration.stream import Patients, SteadyLoad, Stream
 from tests.support.broker import Broker
-from tests.support.serving import Serving, wait_for
+from tests.support.serving import Serving
 from tests.support.site import Site
+from tests.support.waiting import wait_for
 
 RATE = 1000.0  # events/s
 

@@ -16,8 +16,9 @@ from cli.main import cardiosentry
 from tests.integration.stream import Patients, Stream
 from tests.support.broker import Broker
 from tests.support.kafka import free_ports
-from tests.support.serving import ROOT, command, environment, wait_for
+from tests.support.serving import ROOT, command, environment
 from tests.support.site import Site
+from tests.support.waiting import wait_for
 
 
 def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":

@@ -10,8 +10,9 @@ from confluent_kafka.admin import AdminClient
 from contracts.topics import EVENTS, OUTCOMES
 from tests.integration.stream import SteadyLoad, Stream, same_histories
 from tests.support.broker import Broker
-from tests.support.serving import Serving, wait_for
+from tests.support.serving import Serving
 from tests.support.site import Site
+from tests.support.waiting import wait_for
 
 STOPS_WITHIN_S = 15.0
 """A worker stops in 1-2 s on an idle machine."""

@@ -1,15 +1,16 @@
 """A broker to test against, and topics on it that no other test has."""
 
-import time
 import uuid
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.cimpl import NewTopic
 
 from contracts.topics import TOPICS, Topic
 from tests.support.embedded import PARTITIONS
+from tests.support.waiting import wait_for
 
 
 @dataclass(frozen=True)
@@ -46,25 +47,22 @@ def create_topics(bootstrap: str, topics: list[NewTopic]) -> None:
     # The broker answers before it leads what it made, and until then refuses to say where a partition ends.
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "never-joined"})
     try:
-        for topic in topics:
-            for partition in range(topic.num_partitions):
-                _wait_until_led(consumer, TopicPartition(topic.topic, partition))
+        places = [TopicPartition(t.topic, partition) for t in topics for partition in range(t.num_partitions)]
+        wait_for(
+            lambda: all(_is_led(consumer, place) for place in places), 30, lambda: f"a leader for each of {places}"
+        )
     finally:
         consumer.close()
 
 
-def _wait_until_led(consumer: Consumer, place: TopicPartition, timeout_s: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            consumer.get_watermark_offsets(place, timeout=10)
-            return
-        except KafkaException as exception:
-            if not exception.args[0].retriable() and exception.args[0].code() not in _NOT_YET:
-                raise
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+def _is_led(consumer: Consumer, place: TopicPartition) -> bool:
+    try:
+        consumer.get_watermark_offsets(place, timeout=10)
+    except KafkaException as exception:
+        if not exception.args[0].retriable() and exception.args[0].code() not in _NOT_YET:
+            raise
+        return False
+    return True
 
 
 _NOT_YET = {
@@ -73,3 +71,14 @@ _NOT_YET = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_PARTITION,
 }
+
+
+def end_offsets(admin: AdminClient, topic: str, *, committed: bool = True) -> dict[int, int]:
+    """Return the end of each partition: of what is committed, or of all that was written. Cheap: one request."""
+    level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+    wanted = {TopicPartition(topic, partition): _LATEST for partition in range(PARTITIONS)}
+    found = admin.list_offsets(wanted, isolation_level=level, request_timeout=10)
+    return {place.partition: end.result(timeout=30).offset for place, end in found.items()}
+
+
+_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]

@@ -23,6 +23,8 @@ from typing import Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.support.watchdog import Watchdog
+
 VERSION = "4.1.0"
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 CACHE = Path(__file__).parents[2] / ".cache" / f"kafka-{VERSION}"
@@ -37,9 +39,6 @@ _CLUSTER_ID = "AAAAAAAAQACAAAAAAAAAAQ"
 # Ports come from below Linux's ephemeral range (32768 upwards): a client that keeps calling a stopped broker's port
 # from that range may be given the same port for its own end, connect to itself and keep the broker from coming back.
 _PORTS = range(20000, 32000)
-
-# Waits for the end of its input, which comes when the process that holds the other end dies, in whatever way.
-_WATCHDOG = 'read -r _; kill -9 "$1"; sleep 0.5; rm -rf -- "$2"'
 
 # The short broker session is for the crash tests: after a SIGKILL the controller admits the broker again only when its
 # former session has run out, 9 s by default.
@@ -82,7 +81,7 @@ class KafkaServer:
         self._dir = Path(tempfile.mkdtemp(prefix="cardiosentry-kafka-"))
         self._port, self._controller_port = free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._watchdog: Watchdog | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -118,11 +117,7 @@ class KafkaServer:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the test run, which then stops the broker in order
             )
-        self._watchdog = subprocess.Popen(
-            ["sh", "-c", _WATCHDOG, "sh", str(self._process.pid), str(self._dir)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._watchdog = Watchdog(self._process.pid, self._dir)
         atexit.register(self.close)
         try:
             self._wait_until_it_answers()
@@ -161,10 +156,7 @@ class KafkaServer:
         process, self._process = self._process, None
         watchdog, self._watchdog = self._watchdog, None
         if watchdog:
-            watchdog.kill()  # before its input ends, which would make it delete the data
-            watchdog.wait()
-            if watchdog.stdin:
-                watchdog.stdin.close()
+            watchdog.dismiss()
         if process is None:
             return
         process.send_signal(how)

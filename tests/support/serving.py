@@ -7,10 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +17,8 @@ import psutil
 
 from tests.support.kafka import free_ports
 from tests.support.site import Site
+from tests.support.waiting import wait_for
+from tests.support.watchdog import Watchdog
 
 ROOT = Path(__file__).parents[2]
 READY_S = 45.0
@@ -26,10 +26,6 @@ READY_S = 45.0
 
 _MAX_WORKERS = 4
 _DIED = re.compile(r"worker died slot=\d+ exit=(-?\d+)")
-
-
-# Waits for the end of its input, which comes when the test run ends, in whatever way: nothing is left running then.
-_WATCHDOG = 'read -r _; kill -9 "$1"'
 
 
 class Serving:
@@ -45,7 +41,7 @@ class Serving:
         given = {**defaults, "bootstrap": bootstrap, "topic_prefix": prefix, "web_port": self.web_port, **options}
         self._arguments = ["serve", *(part for name, value in given.items() for part in _option(name, value))]
         self.process: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._watchdog: Watchdog | None = None
         self._children: list[psutil.Process] = []
 
     def start(self) -> Self:
@@ -59,9 +55,7 @@ class Serving:
                 cwd=ROOT,
                 env=environment(),
             )
-        self._watchdog = subprocess.Popen(
-            ["sh", "-c", _WATCHDOG, "sh", str(self.process.pid)], stdin=subprocess.PIPE, start_new_session=True
-        )
+        self._watchdog = Watchdog(self.process.pid)
         return self
 
     def workers(self) -> list[psutil.Process]:
@@ -98,10 +92,8 @@ class Serving:
         return code
 
     def _end_watchdog(self) -> None:
-        if self._watchdog is not None and self._watchdog.stdin is not None:
-            self._watchdog.kill()  # before its input ends: the number of the process may be another's by then
-            self._watchdog.wait()
-            self._watchdog.stdin.close()
+        if self._watchdog:
+            self._watchdog.dismiss()
         self._watchdog = None
 
     def wait_until_workers_are_gone(self, timeout_s: float = 30.0) -> None:
@@ -148,15 +140,6 @@ def get(url: str) -> tuple[int, str]:
         return error.code, error.read().decode()
     except OSError:
         return 0, ""
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float, explain: Callable[[], str] = str) -> None:
-    """Wait until `condition` holds; fail with what `explain` says after `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s:g} s: {explain()[-4000:]}")
-        time.sleep(0.05)
 
 
 def consecutive_free_ports(count: int) -> int:
