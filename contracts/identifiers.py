@@ -6,6 +6,7 @@ import hmac
 import re
 
 PATIENT_ID = r"pp1_[a-z2-7]{26}"
+PATIENT_ID_CHARS = 30
 EVENT_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 SOURCE = r"[a-z0-9][a-z0-9-]{0,31}(?:/[a-z0-9][a-z0-9-]{0,31}){0,3}"
 

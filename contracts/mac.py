@@ -5,14 +5,14 @@ of HMAC-SHA256 at the size of an event. The keyring binds each key to the source
 """
 
 import hashlib
-import hmac
 import tomllib
 from collections.abc import Mapping, Sequence
+from hmac import compare_digest
 
 import msgspec
 
 from contracts.errors import InvalidRecord, UserError
-from contracts.identifiers import is_source
+from contracts.identifiers import PATIENT_ID_CHARS, is_source
 from contracts.reasons import Reason
 
 KEY_ID_HEADER = "cs-key-id"
@@ -25,11 +25,12 @@ _MAX_SOURCES_SEEN = 10_000  # a cache, cleared when a flood of invented sources 
 
 def compute_mac(secret: bytes, record_key: bytes, value: bytes) -> bytes:
     """Return the MAC (16 bytes) of a record: keyed BLAKE2b over the key's length (4 bytes, big-endian), key, value."""
-    return hashlib.blake2b(_frame(record_key, value), key=secret, digest_size=MAC_BYTES).digest()
+    frame = _length(len(record_key)) + record_key + value
+    return hashlib.blake2b(frame, key=secret, digest_size=MAC_BYTES).digest()
 
 
-def _frame(record_key: bytes, value: bytes) -> bytes:
-    return len(record_key).to_bytes(4, "big") + record_key + value
+def _length(count: int) -> bytes:
+    return count.to_bytes(4, "big")
 
 
 Headers = Sequence[tuple[str, bytes | None]] | None
@@ -114,53 +115,58 @@ class Keyring:
 
         Return for each whether it has a MAC that holds, and by position what is wrong with those whose MAC does not.
         """
-        count = len(sources)
-        authenticated = [False] * count
+        authenticated: list[bool] = []
         wrong: dict[int, InvalidRecord] = {}
-        if headers.count(None) == count:
-            return authenticated, wrong
-        lookup, same = self._verifiers.get, hmac.compare_digest
-        for position, header in enumerate(headers):
-            if not header:
-                continue
-            if header is UNREADABLE:
-                wrong[position] = InvalidRecord(Reason.HEADERS, "expected header names in UTF-8")
-                continue
-            fields = dict(header)
-            mac, key_id = fields.get(MAC_HEADER), fields.get(KEY_ID_HEADER)
-            if mac is None and key_id is None:
-                continue
-            verifier = lookup(key_id or b"")
-            if verifier is None:
-                wrong[position] = InvalidRecord(Reason.MAC_KEY_UNKNOWN, "expected a key id of the keyring")
-                continue
-            digest = verifier.start.copy()
-            digest.update(_frame(keys[position] or b"", values[position] or b""))
-            if not same(digest.digest(), mac or b""):
-                wrong[position] = InvalidRecord(
-                    Reason.MAC_WRONG, "expected the MAC of this key and value by its key id"
-                )
-            elif not verifier.covers(sources[position]):
-                wrong[position] = InvalidRecord(Reason.SOURCE_NOT_BOUND, "expected a key that is bound to this source")
-            else:
-                authenticated[position] = True
+        if headers.count(None) == len(headers):
+            return [False] * len(headers), wrong
+        check = self._check
+        for header, key, value, source in zip(headers, keys, values, sources, strict=True):
+            try:
+                authenticated.append(header is not None and check(header, key or b"", value or b"", source))
+            except InvalidRecord as error:
+                wrong[len(authenticated)] = error
+                authenticated.append(False)
         return authenticated, wrong
+
+    def _check(self, header: Sequence[tuple[str, bytes | None]], key: bytes, value: bytes, source: str) -> bool:
+        """Return whether the record has a MAC; raise `InvalidRecord` if that does not hold."""
+        if header is UNREADABLE:
+            raise InvalidRecord(Reason.HEADERS, "expected header names in UTF-8")
+        fields = dict(header)
+        key_id, mac = fields.get(KEY_ID_HEADER), fields.get(MAC_HEADER)
+        if key_id is None and mac is None:
+            return False
+        verifier = self._verifiers.get(key_id or b"")
+        if verifier is None:
+            raise InvalidRecord(Reason.MAC_KEY_UNKNOWN, "expected a key id of the keyring")
+        if not compare_digest(verifier.mac(key, value), mac or b""):
+            raise InvalidRecord(Reason.MAC_WRONG, "expected the MAC of this key and value by its key id")
+        if source not in verifier.covered and not verifier.covers(source):
+            raise InvalidRecord(Reason.SOURCE_NOT_BOUND, "expected a key that is bound to this source")
+        return True
 
 
 class _Verifier:
-    """A key made ready: BLAKE2b with the secret absorbed (copying it saves a third), and the sources seen so far."""
+    """A key made ready: BLAKE2b with all absorbed that comes before the patient id, and the sources seen so far."""
 
     def __init__(self, key: SourceKey) -> None:
-        self.start = hashlib.blake2b(key=key.secret, digest_size=MAC_BYTES)
+        start = hashlib.blake2b(_length(PATIENT_ID_CHARS), key=key.secret, digest_size=MAC_BYTES)
+        self._copy_start = start.copy
         self._key = key
-        self._covered: set[str] = set()
+        self.covered: set[str] = set()
+
+    def mac(self, record_key: bytes, value: bytes) -> bytes:
+        """Return what `compute_mac` does, for the key of a patient in two thirds of the time."""
+        if len(record_key) != PATIENT_ID_CHARS:
+            return compute_mac(self._key.secret, record_key, value)
+        digest = self._copy_start()
+        digest.update(record_key + value)
+        return digest.digest()
 
     def covers(self, source: str) -> bool:
-        if source in self._covered:
-            return True
         if not self._key.covers(source):
             return False
-        if len(self._covered) >= _MAX_SOURCES_SEEN:
-            self._covered.clear()
-        self._covered.add(source)
+        if len(self.covered) >= _MAX_SOURCES_SEEN:
+            self.covered.clear()
+        self.covered.add(source)
         return True

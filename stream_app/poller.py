@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from queue import SimpleQueue
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
@@ -38,6 +40,11 @@ _BASE_PROPERTIES = {
     "fetch.queue.backoff.ms": "10",
     **RECONNECT,
 }
+
+# Typed as what they are for consumed messages, which have all three.
+_TOPIC = cast("Callable[[Message], str]", Message.topic)
+_PARTITION = cast("Callable[[Message], int]", Message.partition)
+_OFFSET = cast("Callable[[Message], int]", Message.offset)
 
 Partitions = set[tuple[str, int]]
 
@@ -155,33 +162,28 @@ class Poller(threading.Thread):
             for message in messages:
                 self._report(message)
             messages = [message for message in messages if message.error() is None]
-        # librdkafka interleaves partitions; the rows of one must follow each other.
-        by_partition: dict[tuple[str, int], list[Message]] = {}
-        places = zip(map(Message.topic, messages), map(Message.partition, messages), strict=True)
-        for place, message in zip(places, messages, strict=True):
-            by_partition.setdefault(place, []).append(message)  # type: ignore[arg-type]  # consumed messages have both
-        by_topic: dict[str, list[tuple[int, list[Message]]]] = {}
-        for (topic, partition), run in by_partition.items():
-            by_topic.setdefault(topic, []).append((partition, run))
-        if by_topic:
+        if messages:
             caught_up = len(messages) < MAX_POLL_RECORDS
+            # librdkafka interleaves partitions; the rows of one must follow each other, in their order.
+            messages.sort(key=_PARTITION)
+            messages.sort(key=_TOPIC)
+            batches = [self._batch(topic, list(rows)) for topic, rows in groupby(messages, _TOPIC)]
             self._in_flight.add(caught_up=caught_up)
-            self._inbox.put(Poll(epoch, caught_up, [self._batch(topic, runs) for topic, runs in by_topic.items()]))
+            self._inbox.put(Poll(epoch, caught_up, batches))
 
-    def _batch(self, topic: str, runs: list[tuple[int, list[Message]]]) -> Batch:
+    def _batch(self, topic: str, messages: list[Message]) -> Batch:
         spans: list[Span] = []
-        messages: list[Message] = []
-        for partition, run in runs:
-            place = (topic, partition)
-            first: int = run[0].offset()  # type: ignore[assignment]  # consumed messages have one
-            last: int = run[-1].offset()  # type: ignore[assignment]
+        first_row = 0
+        for partition, rows in groupby(messages, _PARTITION):
+            run = list(rows)
+            first, last = _OFFSET(run[0]), _OFFSET(run[-1])
             # Offsets of one partition rise; where as many came as there are from first to last, none is left out.
             gapless = last - first + 1 == len(run)
-            offsets = range(first, last + 1) if gapless else list(map(Message.offset, run))
-            start = self._positions.get(place, UNKNOWN_START)
-            spans.append(Span(partition, len(messages), start, offsets))  # type: ignore[arg-type]  # as above
+            offsets = range(first, last + 1) if gapless else list(map(_OFFSET, run))
+            place = (topic, partition)
+            spans.append(Span(partition, first_row, self._positions.get(place, UNKNOWN_START), offsets))
             self._positions[place] = last + 1
-            messages += run
+            first_row += len(run)
         return Batch(
             topic=topic,
             spans=spans,
