@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import msgspec
 from confluent_kafka.admin import AdminClient
 
-from contracts.topics import PREDICTIONS, TOPICS
+from contracts.topics import PREDICTIONS, QUARANTINE, TOPICS
 from tests.support.broker import create_topics, new_topic
 from tests.support.embedded import PARTITIONS
 from tests.support.kafka import VERSION, KafkaServer
@@ -29,11 +29,12 @@ class Cluster(msgspec.Struct, frozen=True):
     def topics(self, config: dict[str, str] | None = None) -> Iterator[str]:
         """Create every topic under a fresh prefix, yield the prefix, delete them afterwards.
 
-        The broker stamps the predictions with the time at which it wrote them: that is what throughput is measured by.
+        The broker stamps what a contender writes with the time of its own clock: throughput is measured by that.
         """
         prefix = f"bench-{uuid.uuid4().hex[:8]}-"
-        stamped = {PREDICTIONS.name: {"message.timestamp.type": "LogAppendTime"}}
-        topics = [new_topic(t, prefix, PARTITIONS, {**(config or {}), **stamped.get(t.name, {})}) for t in TOPICS]
+        stamp = {"message.timestamp.type": "LogAppendTime"}
+        own = {PREDICTIONS.name: stamp, QUARANTINE.name: stamp}
+        topics = [new_topic(t, prefix, PARTITIONS, {**(config or {}), **own.get(t.name, {})}) for t in TOPICS]
         create_topics(self.bootstrap, topics)
         try:
             yield prefix

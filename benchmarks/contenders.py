@@ -6,14 +6,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from benchmarks.environments import PEERS, ROOT, pinned_version, python_of
 from benchmarks.peers.job import JobSettings
-from contracts.topics import EVENTS, PREDICTIONS
+from contracts.topics import EVENTS, PREDICTIONS, QUARANTINE
 
 STOP_TIMEOUT_S = 20
+
+
+Input = Literal["unsigned", "signed", "garbage"]
 
 
 class Contender(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,10 +27,15 @@ class Contender(msgspec.Struct, frozen=True, kw_only=True):
     label: str
     guarantee: str
     share: float = 1.0
-    signed: bool = False
+    input: Input = "unsigned"
     settings: dict[str, str] = {}  # CardioSentry's, as CARDIOSENTRY_…
     peer: str | None = None  # the name of the environment, for the others' libraries
     package: str = ""
+
+    @property
+    def output(self) -> str:
+        """The topic that a record of the input comes out at."""
+        return QUARANTINE.name if self.input == "garbage" else PREDICTIONS.name
 
     @property
     def title(self) -> str:
@@ -42,8 +51,22 @@ CONTENDERS = (
         name="cardiosentry-authenticated",
         label="CardioSentry, authenticated",
         guarantee="exactly once",
-        signed=True,
+        input="signed",
         settings={"require_mac": "true"},
+    ),
+    Contender(
+        name="cardiosentry-two-workers",
+        label="CardioSentry, two workers",
+        guarantee="exactly once",
+        settings={"workers": "2", **_UNSIGNED},
+    ),
+    Contender(
+        name="cardiosentry-garbage",
+        label="CardioSentry, nothing but garbage",
+        guarantee="exactly once",
+        share=0.5,
+        input="garbage",
+        settings=_UNSIGNED,
     ),
     Contender(
         name="cardiosentry-at-least-once",

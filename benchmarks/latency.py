@@ -109,7 +109,7 @@ class _Load:
             raise RuntimeError(f"the receiver ended with exit code {receive.wait()} before it was ready")
         start_ns = time.monotonic_ns() + _LEAD_S * 1_000_000_000
         command = [*self._module("generate", EVENTS.name), "--rate", str(self._rate), "--start-ns", str(start_ns)]
-        if self._contender.signed:
+        if self._contender.input == "signed":
             command += ["--keys", str(self._place.keys)]
         sent = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
         if receive.wait():

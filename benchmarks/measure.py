@@ -1,25 +1,27 @@
 """Measuring a contender from outside, the same way for all: by what the broker wrote, and when.
 
-The broker stamps each prediction as it appends it (LogAppendTime). After the run, off the clock, the committed
-predictions are read, checked and their stamps give the rate: nothing runs beside the contender but a look at the
+The broker stamps each record as it appends it (LogAppendTime). After the run, off the clock, the committed records
+are read, checked and their stamps give the rate: nothing runs beside the contender but a look at the
 topic's ends and at the CPU clocks twice a second.
 """
 
 import time
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import psutil
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from benchmarks.cluster import Cluster
 from benchmarks.contenders import Contender, Place, Running, running
 from benchmarks.stats import rate
 from contracts.codec import decoder
 from contracts.events import DecodedPrediction
-from contracts.topics import PREDICTIONS
+from contracts.topics import PREDICTIONS, QUARANTINE
+from stream_app.quarantine import ORIGIN_HEADER
 from tests.support.broker import end_offsets
 
 WARM_UP = 0.1  # of a contender's quota: start-up, first connections and what was fetched ahead meanwhile
@@ -41,12 +43,12 @@ class Measurement(msgspec.Struct, frozen=True):
 
 def measure(contender: Contender, place: Place, cluster: Cluster, input_events: int) -> Measurement:
     """Run the contender until its quota is committed; raise `RuntimeError` when it fails or what it wrote is wrong."""
-    topic = place.prefix + PREDICTIONS.name
+    topic = place.prefix + contender.output
     quota = int(input_events * contender.share)
     start = _quiet_ends(cluster, topic)
     with running(contender, place) as process:
         clocks = _watch(cluster, topic, process, sum(start.values()) + quota)
-    timestamps, duplicates = _read(cluster, topic, start, _quiet_ends(cluster, topic))
+    timestamps, duplicates = _read(cluster, topic, start, _quiet_ends(cluster, topic), _IDENTITY[contender.output])
     if contender.guarantee == "exactly once" and duplicates:
         raise RuntimeError(f"{contender.name}: expected each event once, got {duplicates} twice")
     events_per_s, first_ms, last_ms = rate(timestamps, quota, int(quota * WARM_UP))
@@ -136,12 +138,15 @@ def _quiet_ends(cluster: Cluster, topic: str) -> dict[int, int]:
 
 
 def _read(
-    cluster: Cluster, topic: str, start: dict[int, int], end: dict[int, int]
+    cluster: Cluster,
+    topic: str,
+    start: dict[int, int],
+    end: dict[int, int],
+    identity: Callable[[Message], str | bytes],
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """Return the time stamps of the committed predictions between the offsets, and how many events came twice."""
-    decode = decoder(DecodedPrediction)
+    """Return the time stamps of the committed records between the offsets, and how many identities came twice."""
     timestamps: list[int] = []
-    seen: set[str] = set()
+    seen: set[str | bytes] = set()
     consumer = Consumer(
         {
             "bootstrap.servers": cluster.bootstrap,
@@ -162,10 +167,22 @@ def _read(
                 if (error := message.error()) is not None:
                     raise KafkaException(error)
                 timestamps.append(message.timestamp()[1])
-                seen.add(decode(cast(bytes, message.value())).event_id)
+                seen.add(identity(message))
     finally:
         consumer.close()
     return np.array(timestamps, np.int64), len(timestamps) - len(seen)
+
+
+def _event_id(message: Message) -> str:
+    return _decode(cast(bytes, message.value())).event_id
+
+
+def _origin(message: Message) -> bytes:
+    return cast("dict[str, bytes]", dict(message.headers() or []))[ORIGIN_HEADER]
+
+
+_decode = decoder(DecodedPrediction)
+_IDENTITY: dict[str, Callable[[Message], str | bytes]] = {PREDICTIONS.name: _event_id, QUARANTINE.name: _origin}
 
 
 def _position(at: TopicPartition, start: dict[int, int]) -> int:

@@ -60,7 +60,7 @@ def sample(contender: Contender, place: Place, broker: Cluster, seconds: float) 
     """Feed and watch the contender; return a sample a second, from its first prediction."""
     feed = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.feed", place.bootstrap, place.prefix + EVENTS.name, place.group]
-        + ([str(place.keys)] if contender.signed else []),
+        + ([str(place.keys)] if contender.input == "signed" else []),
         cwd=ROOT,
     )
     samples: list[dict[str, float]] = []

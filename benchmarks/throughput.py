@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import floor, measure
+from benchmarks import floor, load, measure
 from benchmarks.cluster import Cluster, cluster
-from benchmarks.contenders import CONTENDERS, Contender, Place
+from benchmarks.contenders import CONTENDERS, Contender, Input, Place
 from benchmarks.environments import python_of
 from benchmarks.events import EventMaker
-from benchmarks.load import preload, signing_key
 from benchmarks.measure import Measurement
 from benchmarks.options import model, parser
 from benchmarks.report import WIDTH, caption, context, write_json, write_plot
@@ -65,7 +64,7 @@ def main() -> None:
         "rounds": options.rounds,
         "commit_interval_ms": int(floor.COMMIT_INTERVAL_S * 1000),
         "compression": "lz4 (Faust as it ships: none)",
-        "measured": f"committed predictions by the broker's append time, after the first {measure.WARM_UP:.0%}",
+        "measured": f"committed output by the broker's append time, after the first {measure.WARM_UP:.0%}",
     }
     document = {"benchmark": "throughput", **made, "settings": settings, "summary": summary, "rounds": rounds}
     console = Console(width=WIDTH)
@@ -88,16 +87,21 @@ def run(
     """Fill the input topics, then let every contender run once a round; return the rounds."""
     done: list[Round] = []
     with ExitStack() as topics:
-        prefixes: dict[bool, str] = {}
-        for signed in sorted({contender.signed for contender in contenders}):
-            prefixes[signed] = topics.enter_context(broker.topics())
-            _say(f"writing {events:,} {'signed' if signed else 'unsigned'} events …")
-            preload(broker.bootstrap, prefixes[signed] + EVENTS.name, events, signing_key(keys) if signed else None)
+        prefixes: dict[Input, str] = {}
+        records = {
+            "unsigned": load.events(None),
+            "signed": load.events(load.signing_key(keys)),
+            "garbage": load.garbage(),
+        }
+        for kind in dict.fromkeys(contender.input for contender in contenders):
+            prefixes[kind] = topics.enter_context(broker.topics())
+            _say(f"writing {events:,} records, {kind} …")
+            load.preload(broker.bootstrap, prefixes[kind] + EVENTS.name, events, records[kind])
 
         def once(contender: Contender) -> Measurement:
             place = Place(
                 bootstrap=broker.bootstrap,
-                prefix=prefixes[contender.signed],
+                prefix=prefixes[contender.input],
                 group=f"bench-{contender.name}-{uuid.uuid4().hex[:8]}",
                 bundle=bundle,
                 keys=keys,

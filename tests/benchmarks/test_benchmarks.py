@@ -52,7 +52,7 @@ def test_event_ids_differ_and_tell_their_number() -> None:
 def test_our_contenders_are_started_with_settings_that_exist(contender: Contender, place: Place) -> None:
     _, environ = command_of(contender, place)
     settings = load_settings(None, environ, {})
-    assert settings.require_mac == contender.signed
+    assert settings.require_mac == (contender.input == "signed")
     assert settings.delivery.replace("-", " ") == contender.guarantee
 
 
