@@ -18,6 +18,7 @@ from typing import Protocol
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from contracts.errors import RetryableError, UserError
+from stream_app.quarantine import Quarantined
 
 log = logging.getLogger("cardiosentry")
 
@@ -84,8 +85,8 @@ class Output(Protocol):
     def write(self, topic: str, records: Sequence[Record]) -> None:
         """Queue records, each a key and a value, in order."""
 
-    def write_one(self, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
-        """Queue one record with headers and no key."""
+    def write_quarantined(self, topic: str, records: Sequence[Quarantined]) -> None:
+        """Queue records with headers and no key, in order."""
 
     def send_offsets(self, offsets: Offsets, member: Member) -> None:
         """Say where to go on from after the next commit. Cheapest before the first write, see `TransactionalOutput`."""
@@ -125,10 +126,13 @@ class _ProducerOutput:
                 produce(topic, value, key)
         self._producer.poll(0)
 
-    def write_one(self, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
-        self._make_room(1)
+    def write_quarantined(self, topic: str, records: Sequence[Quarantined]) -> None:
+        self._make_room(len(records))
+        produce = self._produce
         with _failures_of(topic):
-            self._produce(topic, value, headers=list(headers))
+            for value, headers in records:
+                produce(topic, value, headers=headers)  # type: ignore[arg-type]  # lists are invariant
+        self._producer.poll(0)
 
     def _make_room(self, count: int) -> None:
         deadline = time.monotonic() + _WAIT_FOR_ROOM_S

@@ -1,5 +1,7 @@
 """The pipeline: a batch in, the records to write out. No Kafka, disk or clock in here; batch and one-by-one agree."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
@@ -25,7 +27,7 @@ class Result:
     outputs: dict[str, list[tuple[bytes | None, bytes]]] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
     decisions: dict[Decision, int] = field(default_factory=dict)
-    reasons: dict[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
     newest_ms: int | None = None
 
 
@@ -71,12 +73,8 @@ class OutcomePipeline:
 
 def _quarantine(batch: Batch, decoded: Decoded[Event] | Decoded[Outcome], sealer: Sealer, result: Result) -> None:
     rejected = decoded.rejected
-    if not rejected:
-        return
-    result.quarantined = sealer.seal(
-        rejected,
-        {row: batch.origin(row) for row in rejected},
-        {row: frame(batch.keys[row], batch.values[row]) for row in rejected},
-    )
-    for error in rejected.values():
-        result.reasons[error.reason.value] = result.reasons.get(error.reason.value, 0) + 1
+    if rejected:
+        result.quarantined = sealer.seal(
+            (rejected[row], batch.origin(row), frame(batch.keys[row], batch.values[row])) for row in sorted(rejected)
+        )
+        result.reasons = Counter(error.reason for error in rejected.values())

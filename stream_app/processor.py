@@ -119,8 +119,8 @@ class Processor:
     def _write(self, result: Result) -> None:
         for topic, records in result.outputs.items():
             self._output.write(self._prefix + topic, records)
-        for quarantined in result.quarantined:
-            self._output.write_one(self._prefix + QUARANTINE.name, quarantined.value, quarantined.headers)
+        if result.quarantined:
+            self._output.write_quarantined(self._prefix + QUARANTINE.name, result.quarantined)
 
     def _interval_is_over(self) -> bool:
         return time.monotonic() - self._committed_at >= self._commit_interval_s

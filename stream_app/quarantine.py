@@ -7,9 +7,9 @@ bound to the sealed bytes as associated data.
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hpke, serialization
@@ -35,8 +35,7 @@ _SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM
 _INFO = b"cardiosentry quarantine 1"
 
 
-@dataclass(frozen=True, slots=True)
-class Quarantined:
+class Quarantined(NamedTuple):
     """A record as it stands in the quarantine topic."""
 
     value: bytes
@@ -49,25 +48,22 @@ class Sealer:
     def __init__(self, reviewers: X25519PublicKey) -> None:
         self._reviewers = reviewers
 
-    def seal(
-        self, rejected: Mapping[int, InvalidRecord], origins: Mapping[int, str], raw: Mapping[int, bytes]
-    ) -> list[Quarantined]:
-        """Seal the rejected rows of one batch: `origins` says where each was, `raw` holds its bytes (see `frame`)."""
+    def seal(self, rejected: Iterable[tuple[InvalidRecord, str, bytes]]) -> list[Quarantined]:
+        """Seal the rejected records of one batch: what is wrong, where it was, its bytes (see `frame`)."""
         data_key = os.urandom(32)
         wrapped = (WRAPPED_KEY_HEADER, _SUITE.encrypt(data_key, self._reviewers, _INFO))
         aead = AESGCM(data_key)
         sealed = []
-        for number, row in enumerate(sorted(rejected)):
-            error, bytes_ = rejected[row], raw[row]
+        for number, (error, origin, framed) in enumerate(rejected):
             headers = [
-                (REASON_HEADER, error.reason.value.encode()),
+                (REASON_HEADER, error.reason.encode()),
                 (DETAIL_HEADER, error.detail.encode()),
-                (ORIGIN_HEADER, origins[row].encode()),
-                (DIGEST_HEADER, b"sha256:" + hashlib.sha256(bytes_).hexdigest().encode()),
-                (SIZE_HEADER, str(len(bytes_)).encode()),
+                (ORIGIN_HEADER, origin.encode()),
+                (DIGEST_HEADER, b"sha256:%b" % hashlib.sha256(framed).hexdigest().encode()),
+                (SIZE_HEADER, b"%d" % len(framed)),
             ]
             nonce = number.to_bytes(12, "big")  # unique under its key: the key is this batch's alone
-            value = nonce + aead.encrypt(nonce, bytes_[:MAX_COPY_BYTES], _associated(headers))
+            value = nonce + aead.encrypt(nonce, framed[:MAX_COPY_BYTES], _associated(headers))
             sealed.append(Quarantined(value, [*headers, wrapped]))
         return sealed
 
@@ -101,7 +97,7 @@ _BOUND_HEADERS = (REASON_HEADER, DETAIL_HEADER, ORIGIN_HEADER, DIGEST_HEADER, SI
 
 
 def _associated(headers: list[tuple[str, bytes]]) -> bytes:
-    return b"\0".join(value for _, value in headers)
+    return b"\0".join([value for _, value in headers])
 
 
 def generate_reviewer_keys(directory: Path) -> None:

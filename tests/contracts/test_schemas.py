@@ -151,11 +151,8 @@ def test_an_alert_is_taken_with_and_without_a_technique(dataset: Any, technique:
 @pytest.mark.parametrize("reason", Reason)
 def test_the_headers_of_a_quarantined_record_are_as_described(reason: Reason) -> None:
     sealer = Sealer(X25519PrivateKey.generate().public_key())
-    (made,) = sealer.seal(
-        {3: InvalidRecord(reason, "expected one JSON object")},
-        {3: "site-a.patient-events/0/17"},
-        {3: frame(b"k", None)},
-    )
+    error = InvalidRecord(reason, "expected one JSON object")
+    (made,) = sealer.seal([(error, "site-a.patient-events/0/17", frame(b"k", None))])
     headers = {name: value.decode("latin-1") for name, value in made.headers}
     VALIDATORS[QUARANTINE.name].validate(headers)
     assert not valid(QUARANTINE.name, {**headers, "cs-reason": "because"})

@@ -162,9 +162,9 @@ class FakeOutput:
         self._call("write")
         self.pending += [Written(topic, key, value) for key, value in records]
 
-    def write_one(self, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:
-        self._call("write_one")
-        self.pending.append(Written(topic, None, value, tuple(headers)))
+    def write_quarantined(self, topic: str, records: Sequence[Quarantined]) -> None:
+        self._call("write_quarantined")
+        self.pending += [Written(topic, None, value, tuple(headers)) for value, headers in records]
 
     def send_offsets(self, offsets: Offsets, member: Member) -> None:
         self._call("send_offsets")

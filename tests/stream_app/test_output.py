@@ -16,7 +16,7 @@ from contracts.errors import InvalidRecord, RetryableError
 from contracts.reasons import Reason
 from contracts.topics import EVENTS, PREDICTIONS, QUARANTINE
 from stream_app.output import AtLeastOnceOutput, Member, Offsets, Output, TransactionalOutput
-from stream_app.quarantine import MAX_COPY_BYTES
+from stream_app.quarantine import MAX_COPY_BYTES, Quarantined
 from tests.stream_app.support import SEALER, FakeOutput, Written, member
 from tests.support.broker import Broker
 from tests.support.embedded import embedded_broker
@@ -243,14 +243,17 @@ def records(*values: bytes) -> list[tuple[bytes | None, bytes]]:
 def test_what_is_committed_is_seen_whole_and_in_order(rig: Rig) -> None:
     numbers = [b"%d" % number for number in range(500)]
     rig.output.write(rig.predictions, records(*numbers[:250]))
-    rig.output.write_one(rig.quarantine, b"sealed", [("cs-reason", b"schema"), ("cs-size", b"3")])
+    rig.output.write_quarantined(
+        rig.quarantine, [Quarantined(b"sealed", [("cs-reason", b"schema"), ("cs-size", b"3")]), Quarantined(b"x", [])]
+    )
     rig.output.write(rig.predictions, records(*numbers[250:]))
     rig.output.write(rig.predictions, [])
     commit(rig.output, {rig.place(): 500}, rig.member)
 
     assert rig.visible(rig.predictions, 500) == [Written(rig.predictions, b"pp1_a", number) for number in numbers]
-    assert rig.visible(rig.quarantine, 1) == [
-        Written(rig.quarantine, None, b"sealed", (("cs-reason", b"schema"), ("cs-size", b"3")))
+    assert rig.visible(rig.quarantine, 2) == [
+        Written(rig.quarantine, None, b"sealed", (("cs-reason", b"schema"), ("cs-size", b"3"))),
+        Written(rig.quarantine, None, b"x"),
     ]
 
 
@@ -286,7 +289,7 @@ def test_what_is_not_committed_is_not_seen(rig: Rig) -> None:
     rig.output.write(rig.predictions, records(b"1"))
     commit(rig.output, {rig.place(): 1}, rig.member)
     rig.output.write(rig.predictions, records(*[b"open"] * 1000))
-    rig.output.write_one(rig.predictions, b"open", [])
+    rig.output.write_quarantined(rig.predictions, [Quarantined(b"open", [])])
     settle(rig)
 
     assert [r.value for r in rig.visible(rig.predictions, 1)] == [b"1"]
@@ -296,7 +299,7 @@ def test_what_is_not_committed_is_not_seen(rig: Rig) -> None:
 @over(cannot=KEEPING | SHOWING)
 def test_what_was_aborted_is_never_seen(rig: Rig) -> None:
     rig.output.write(rig.predictions, records(b"aborted"))
-    rig.output.write_one(rig.predictions, b"aborted", [])
+    rig.output.write_quarantined(rig.predictions, [Quarantined(b"aborted", [])])
     settle(rig)
     rig.output.abort()
     rig.output.write(rig.predictions, records(b"1"))
@@ -396,10 +399,9 @@ def test_a_predecessor_that_lives_on_can_commit_nothing(rig: Rig) -> None:
 @over()
 def test_the_largest_quarantined_record_passes(rig: Rig) -> None:
     raw = uuid.uuid4().bytes * (1024 * 1024 // 16)
-    (sealed,) = SEALER.seal({0: InvalidRecord(Reason.SCHEMA, "x" * 200)}, {0: "t" * 200 + f"/0/{2**62}"}, {0: raw})
+    (sealed,) = SEALER.seal([(InvalidRecord(Reason.SCHEMA, "x" * 200), "t" * 200 + f"/0/{2**62}", raw)])
     assert len(sealed.value) >= MAX_COPY_BYTES
-    for _ in range(3):
-        rig.output.write_one(rig.quarantine, sealed.value, sealed.headers)
+    rig.output.write_quarantined(rig.quarantine, [sealed] * 3)
     commit(rig.output, {rig.place(): 1}, rig.member)
     assert [len(r.value or b"") for r in rig.visible(rig.quarantine, 3)] == [len(sealed.value)] * 3
 

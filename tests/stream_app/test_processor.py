@@ -248,7 +248,7 @@ def failed_write(bench: Bench) -> None:
 
 
 def failed_quarantine(bench: Bench) -> None:
-    bench.output.failures = ["write_one"]
+    bench.output.failures = ["write_quarantined"]
     bench.processor.process(bench.fetch(b"3", b"bad"))
 
 

@@ -19,7 +19,7 @@ from tests.stream_app.test_processor import Clock, echo
 
 Place = tuple[str, int]
 PLACES: list[Place] = [(EVENTS.name, 0), (EVENTS.name, 1), (OUTCOMES.name, 0)]
-FAILURES = ["write", "write_one", "send_offsets", "commit"]
+FAILURES = ["write", "write_quarantined", "send_offsets", "commit"]
 
 
 class History(RuleBasedStateMachine):
