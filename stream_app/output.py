@@ -130,8 +130,8 @@ class _ProducerOutput:
         self._make_room(len(records))
         produce = self._produce
         with _failures_of(topic):
-            for value, headers in records:
-                produce(topic, value, headers=headers)  # type: ignore[arg-type]  # lists are invariant
+            for record in records:
+                produce(topic, record.value, headers=record.headers)  # type: ignore[arg-type]  # lists are invariant
         self._producer.poll(0)
 
     def _make_room(self, count: int) -> None:

@@ -9,8 +9,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
+import msgspec
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hpke, serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -35,7 +35,7 @@ _SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM
 _INFO = b"cardiosentry quarantine 1"
 
 
-class Quarantined(NamedTuple):
+class Quarantined(msgspec.Struct, frozen=True, gc=False):
     """A record as it stands in the quarantine topic."""
 
     value: bytes

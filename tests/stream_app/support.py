@@ -164,7 +164,7 @@ class FakeOutput:
 
     def write_quarantined(self, topic: str, records: Sequence[Quarantined]) -> None:
         self._call("write_quarantined")
-        self.pending += [Written(topic, None, value, tuple(headers)) for value, headers in records]
+        self.pending += [Written(topic, None, record.value, tuple(record.headers)) for record in records]
 
     def send_offsets(self, offsets: Offsets, member: Member) -> None:
         self._call("send_offsets")
