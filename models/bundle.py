@@ -22,6 +22,7 @@ import msgspec
 
 from contracts.errors import UserError
 from contracts.features import FeatureTable
+from contracts.releases import Sha256
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
@@ -29,7 +30,7 @@ SIGNATURE_FILE = "model.sig"
 DIGESTED_FILES = (MANIFEST_FILE, MODEL_FILE)
 BUNDLE_FILES = (MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE)
 
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]

@@ -6,6 +6,8 @@ nothing; the signature over the statement is for the model_signing library to ch
 
 import msgspec
 
+from models.dsse import Envelope
+
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PREDICATE_TYPE = "https://model_signing/signature/v1.0"
@@ -26,23 +28,12 @@ class _Material(msgspec.Struct, frozen=True, rename="camel"):
     tlog_entries: tuple[msgspec.Raw, ...] = ()
 
 
-class _Signature(msgspec.Struct, frozen=True):
-    sig: bytes
-    keyid: str = ""
-
-
-class _Envelope(msgspec.Struct, frozen=True, rename="camel"):
-    payload: bytes
-    payload_type: str
-    signatures: tuple[_Signature, ...]
-
-
 class SignatureFile(msgspec.Struct, frozen=True, rename="camel"):
     """A signature file as parsed; base64 is decoded."""
 
     media_type: str
     verification_material: _Material
-    dsse_envelope: _Envelope
+    dsse_envelope: Envelope
 
 
 class _Resource(msgspec.Struct, frozen=True):

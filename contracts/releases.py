@@ -1,0 +1,88 @@
+"""Release statements: what is announced on model-releases, and the trust root that says whose word counts.
+
+Only the forms; models/trust.py checks them. Times are UTC epoch milliseconds.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Role = Literal["champion", "challenger", "shadow"]
+ROLES: tuple[Role, ...] = ("champion", "challenger", "shadow")
+
+RELEASE_TYPE = "application/vnd.cardiosentry.release.v1+json"
+REVOCATION_TYPE = "application/vnd.cardiosentry.revocation.v1+json"
+ROOT_TYPE = "application/vnd.cardiosentry.trust-root.v1+json"
+
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+KeyId = Sha256
+Time = Annotated[int, msgspec.Meta(ge=0, le=253402300799000)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class _Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class ReleasedFile(_Statement, frozen=True, kw_only=True):
+    """A file of the bundle: fetched from the store by its SHA-256, never by its name."""
+
+    name: FileName
+    sha256: Sha256
+    size: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Release(_Statement, frozen=True, kw_only=True):
+    """A bundle takes a role. `version` counts up within the role; going back to an older bundle is a new version.
+
+    `revoked` repeats every revocation up to now, so that a deleted one does not come undone.
+    """
+
+    role: Role
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    digest: Digest
+    files: Annotated[tuple[ReleasedFile, ...], msgspec.Meta(min_length=3, max_length=32)]
+    created_at: Time
+    expires_at: Time
+    reason: Text
+    attestations: tuple[Text, ...] = ()
+    revoked: tuple[Digest, ...] = ()
+
+
+class Revocation(_Statement, frozen=True, kw_only=True):
+    """A bundle that no worker may use from now on, in any role. It cannot be taken back."""
+
+    digest: Digest
+    created_at: Time
+    reason: Text
+
+
+class Signer(_Statement, frozen=True, kw_only=True):
+    """Whose key it is and what it may sign. A key that runs unattended may not release a champion."""
+
+    name: Text
+    kind: Literal["person", "unattended"]
+    public_key: Annotated[str, msgspec.Meta(max_length=1000)]
+    roles: tuple[Role, ...]
+    may_revoke: bool = False
+
+
+class RolePolicy(_Statement, frozen=True, kw_only=True):
+    """How many signers a release needs, and which attestations it must carry."""
+
+    threshold: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    attestations: tuple[Text, ...] = ()
+
+
+class TrustRoot(_Statement, frozen=True, kw_only=True):
+    """Whose word counts for what. Versions follow each other by one; each is signed under the one before it too."""
+
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    created_at: Time
+    expires_at: Time
+    signers: dict[KeyId, Signer]
+    roles: dict[Role, RolePolicy]
+    root_signers: tuple[KeyId, ...]
+    root_threshold: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1

@@ -1,0 +1,88 @@
+"""What is live: the records of model-releases, read in their order, come to one model a role. No I/O.
+
+Every worker that reads the same records under the same first trust root comes to the same models: each record is
+judged by what stands before it, and refused ones change nothing.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from contracts.errors import ModelRejected
+from contracts.releases import RELEASE_TYPE, REVOCATION_TYPE, ROLES, ROOT_TYPE, Release, Revocation, Role, TrustRoot
+from models.trust import Trust, has_ended, next_root, payload_type_of, verify_release, verify_revocation
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record that was accepted: a release, a revocation or a trust root, and the names of those who signed it."""
+
+    statement: Release | Revocation | TrustRoot
+    signed_by: tuple[str, ...]
+    content: bytes
+
+
+class ReleaseLog:
+    """The accepted statements so far, and what follows from them."""
+
+    def __init__(self, trust: Trust) -> None:
+        self.trust = trust
+        self.entries: list[Entry] = []
+        self.revoked: set[str] = set()
+        self._highest: dict[Role, int] = {}
+        self._releases: dict[Role, list[Release]] = {role: [] for role in ROLES}
+        self._seen: set[bytes] = set()
+
+    def read(self, content: bytes) -> Entry | None:
+        """Take the next record; return what was accepted, None for the very bytes of one that was before.
+
+        Raises `ModelRejected` for a record that changes nothing.
+        """
+        digest = hashlib.sha256(content).digest()
+        if digest in self._seen:
+            return None
+        entry = self._judge(content)
+        self._seen.add(digest)
+        self.entries.append(entry)
+        return entry
+
+    def candidates(self, role: Role, *, now_ms: int) -> Sequence[Release]:
+        """Return the releases that may be loaded for a role, the one to prefer first.
+
+        That is the highest version; those below it are for when it is revoked or cannot be loaded.
+        """
+        return [
+            release
+            for release in reversed(self._releases[role])
+            if release.digest not in self.revoked and not has_ended(self.trust, release, now_ms)
+        ]
+
+    def releases(self, role: Role) -> Sequence[Release]:
+        """Return every release of a role that was ever accepted, oldest first."""
+        return tuple(self._releases[role])
+
+    def next_version(self, role: Role) -> int:
+        """Return the version that the next release of a role takes."""
+        return self._highest.get(role, 0) + 1
+
+    def _judge(self, content: bytes) -> Entry:
+        match payload_type_of(content):
+            case kind if kind == ROOT_TYPE:
+                before, self.trust = self.trust, next_root(self.trust, content)
+                return Entry(self.trust.root, _names(before, before.root.root_signers), content)
+            case kind if kind == REVOCATION_TYPE:
+                revocation, by = verify_revocation(self.trust, content)
+                self.revoked.add(revocation.digest)
+                return Entry(revocation, _names(self.trust, by), content)
+            case kind if kind == RELEASE_TYPE:
+                release, by = verify_release(self.trust, content, self._highest)
+                self._highest[release.role] = release.version
+                self._releases[release.role].append(release)
+                self.revoked.update(release.revoked)
+                return Entry(release, _names(self.trust, by), content)
+            case _:
+                raise ModelRejected("record: expected a release, a revocation or a trust root, got another statement")
+
+
+def _names(trust: Trust, keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(trust.root.signers[key].name for key in keys))

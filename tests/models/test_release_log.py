@@ -1,0 +1,132 @@
+"""The release log: records in their order come to the same models everywhere, and junk comes to nothing."""
+
+import contextlib
+from itertools import permutations
+
+import pytest
+
+from contracts.errors import ModelRejected
+from contracts.releases import Role
+from models.release_log import ReleaseLog
+from models.trust import first_root
+from tests.models.signers import ADA, BOB, DAY_MS, MALLORY, NOW_MS, ROBOT, release, revocation, root, someone
+
+
+def digest(number: int) -> str:
+    return f"sha256:{number:064x}"
+
+
+def champion(version: int, number: int | None = None, *by: object, **changes: object) -> bytes:
+    return release(*by, version=version, digest=digest(number or version), **changes)  # type: ignore[arg-type]
+
+
+def log_of(*records: bytes) -> ReleaseLog:
+    """Read the records; those that are refused change nothing."""
+    log = ReleaseLog(first_root(root()))
+    for record in records:
+        with contextlib.suppress(ModelRejected):
+            log.read(record)
+    return log
+
+
+def live(log: ReleaseLog, role: Role = "champion", now_ms: int = NOW_MS) -> int | None:
+    """Return the number of the bundle that a worker would load, None for none."""
+    found = log.candidates(role, now_ms=now_ms)
+    return int(found[0].digest[7:], 16) if found else None
+
+
+def test_the_highest_version_is_live() -> None:
+    log = log_of(champion(1), champion(2), champion(7))
+    assert live(log) == 7
+    assert log.next_version("champion") == 8
+    assert live(log, "shadow") is None
+    assert log.next_version("shadow") == 1
+
+
+def test_each_role_has_versions_and_a_model_of_its_own() -> None:
+    log = log_of(champion(5), champion(1, 9, ROBOT, role="shadow"))
+    assert (live(log), live(log, "shadow")) == (5, 9)
+
+
+def test_going_back_is_a_new_version_of_an_old_bundle() -> None:
+    assert live(log_of(champion(1), champion(2), champion(3, 1))) == 1
+
+
+def test_an_older_version_again_changes_nothing() -> None:
+    old = champion(1)
+    log = log_of(old, champion(2))
+    assert log.read(old) is None  # the record itself, read again
+    with pytest.raises(ModelRejected, match="expected a version above 2"):
+        log.read(champion(1, 3))
+    assert live(log) == 2
+
+
+def test_the_first_of_two_with_one_version_counts() -> None:
+    assert live(log_of(champion(1, 4), champion(1, 5))) == 4
+
+
+def test_a_revoked_champion_gives_way_to_the_last_good_one() -> None:
+    log = log_of(champion(1), champion(2), champion(3), revocation(digest=digest(3)))
+    assert live(log) == 2
+    log.read(revocation(digest=digest(2)))
+    assert live(log) == 1
+    log.read(revocation(digest=digest(1)))
+    assert live(log) is None
+
+
+def test_a_revocation_counts_in_every_role_and_for_later_releases_of_the_bundle() -> None:
+    log = log_of(champion(1), champion(1, 1, role="shadow"), revocation(digest=digest(1)), champion(2, 1))
+    assert (live(log), live(log, "shadow")) == (None, None)
+
+
+def test_a_release_repeats_the_revocations_before_it_so_that_a_deleted_one_does_not_come_undone() -> None:
+    log = log_of(champion(1), champion(2), champion(3, revoked=(digest(1),)), revocation(digest=digest(3)))
+    assert live(log) == 2
+    log.read(revocation(digest=digest(2)))
+    assert live(log) is None
+
+
+def test_what_has_ended_is_not_loaded_anew() -> None:
+    log = log_of(champion(1, expires_at=NOW_MS + 2 * DAY_MS), champion(2, expires_at=NOW_MS + DAY_MS))
+    assert [live(log, now_ms=NOW_MS + days * DAY_MS) for days in (0, 1, 2)] == [2, 1, None]
+
+
+def test_a_trust_root_counts_for_what_stands_after_it() -> None:
+    carol = someone("Carol", "champion")
+    second = root(ADA, carol, version=2)
+    log = log_of(champion(1, 1, BOB), champion(2, 2, carol), second, champion(3, 3, BOB), champion(4, 4, carol))
+    assert live(log) == 4
+    assert [entry.signed_by for entry in log.entries] == [("Bob",), ("Ada",), ("Carol",)]
+
+
+JUNK = [
+    b"",
+    b"{}",
+    b"\x80\x04pickle",
+    champion(9, 9, MALLORY),
+    champion(9, 9, ROBOT),
+    revocation(MALLORY, digest=digest(1)),
+    root(MALLORY, by=[MALLORY], version=2, root_signers=(MALLORY.id,)),
+    root(version=3),
+]
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_junk_anywhere_changes_nothing(at: int) -> None:
+    good = [champion(1), champion(2)]
+    log = log_of(*good[:at], *JUNK, *good[at:])
+    assert live(log) == 2
+    assert len(log.entries) == 2
+    assert log.revoked == set()
+
+
+def test_a_deleted_record_changes_nothing_but_its_own() -> None:
+    records = [champion(1), champion(2), champion(3)]
+    assert live(log_of(*records[1:])) == live(log_of(records[0], records[2])) == 3
+
+
+def test_every_worker_comes_to_the_same_model_however_often_it_reads_again() -> None:
+    records = [champion(1), revocation(digest=digest(2)), champion(2), champion(3, 1)]
+    for order in permutations(range(4), 2):
+        again = [*records, *(records[at] for at in order)]
+        assert live(log_of(*again)) == live(log_of(*records)) == 1
