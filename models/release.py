@@ -1,0 +1,83 @@
+"""Making statements: what `cardiosentry release`, `rollback` and `revoke` sign. No Kafka in here."""
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from contracts.errors import UserError
+from contracts.releases import (
+    RELEASE_TYPE,
+    REVOCATION_TYPE,
+    Release,
+    ReleasedFile,
+    Revocation,
+    Role,
+)
+from models.dsse import KeyProvider, encode_envelope, seal
+from models.release_log import ReleaseLog
+
+DAY_MS = 86_400_000
+
+
+def sign_release(
+    files: Mapping[str, bytes],
+    digest: str,
+    log: ReleaseLog,
+    key: KeyProvider,
+    *,
+    role: Role,
+    reason: str,
+    now_ms: int,
+    days: int,
+) -> bytes:
+    """Return a release of the bundle's `files` as the next version of `role`, signed by `key`.
+
+    Raises `UserError` for a bundle that was revoked.
+    """
+    listed = tuple(
+        ReleasedFile(name=name, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+        for name, content in sorted(files.items())
+    )
+    return _release(listed, digest, log, key, role=role, reason=reason, now_ms=now_ms, days=days)
+
+
+def sign_rollback(
+    earlier: Release, log: ReleaseLog, key: KeyProvider, *, reason: str, now_ms: int, days: int
+) -> bytes:
+    """Return a release of an earlier bundle as the next version of its role: a version never goes back."""
+    return _release(
+        earlier.files, earlier.digest, log, key, role=earlier.role, reason=reason, now_ms=now_ms, days=days
+    )
+
+
+def sign_revocation(digest: str, key: KeyProvider, *, reason: str, now_ms: int) -> bytes:
+    """Return the revocation of a bundle, signed by `key`."""
+    statement = Revocation(digest=digest, created_at=now_ms, reason=reason)
+    return encode_envelope(seal(REVOCATION_TYPE, msgspec.json.encode(statement), [key]))
+
+
+def _release(
+    files: tuple[ReleasedFile, ...],
+    digest: str,
+    log: ReleaseLog,
+    key: KeyProvider,
+    *,
+    role: Role,
+    reason: str,
+    now_ms: int,
+    days: int,
+) -> bytes:
+    if digest in log.revoked:
+        raise UserError(f"{digest}: expected a bundle that may be released, got one that was revoked")
+    statement = Release(
+        role=role,
+        version=log.next_version(role),
+        digest=digest,
+        files=files,
+        created_at=now_ms,
+        expires_at=now_ms + days * DAY_MS,
+        reason=reason,
+        revoked=tuple(sorted(log.revoked)),
+    )
+    return encode_envelope(seal(RELEASE_TYPE, msgspec.json.encode(statement), [key]))

@@ -1,0 +1,102 @@
+"""What a worker reports of releases, as ECS documents on security-alerts: once each, never a flood."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import Producer
+
+from contracts.alerts import Rule, Severity, alert
+from contracts.codec import encode
+from contracts.releases import Release
+from models.release_log import ReleaseLog
+from stream_app.model_slot import ModelSlot
+
+_RUNBOOKS = "docs/runbooks/"
+_MANIPULATED = ("AML.T0018", "Manipulate AI Model")
+
+REFUSED = Rule("release-refused", "Release refused", "1", _RUNBOOKS + "release-refused.md")
+UNAVAILABLE = Rule("release-unavailable", "Released model not in the store", "1", _RUNBOOKS + "release-unavailable.md")
+NO_CHAMPION = Rule("no-champion", "No champion to score with", "1", _RUNBOOKS + "no-champion.md")
+ENDING = Rule("release-ending", "Release or trust root is about to end", "1", _RUNBOOKS + "release-ending.md")
+
+_WEEK_MS = 7 * 86_400_000
+_REFUSALS_A_MINUTE = 6
+_MAX_REMEMBERED = 10_000
+
+
+class ReleaseAlerts:
+    """Writes alerts with a producer of its own: they belong to no event and so to no transaction."""
+
+    def __init__(
+        self, properties: Mapping[str, str], topic: str, worker: str, clock_ms: Callable[[], int]
+    ) -> None:
+        own: dict[str, Any] = {"enable.idempotence": True, "acks": "all", **properties}
+        self._producer = Producer(own)
+        self._topic = topic
+        self._worker = worker
+        self._clock_ms = clock_ms
+        self._said: set[str] = set()
+        self._refusals: list[float] = []
+        self._not_said = 0
+
+    def refused(self, why: str, origin: str) -> None:
+        """Report a record or a bundle that failed a check; beyond a few a minute they are counted."""
+        if f"refused {origin}" in self._said:
+            return
+        now = time.monotonic()
+        self._refusals = [at for at in self._refusals if now - at < 60]
+        if len(self._refusals) >= _REFUSALS_A_MINUTE:
+            self._not_said += 1
+            return
+        self._refusals.append(now)
+        counted, self._not_said = self._not_said, 0
+        labels = {"origin": origin} | ({"refused_before_unreported": str(counted)} if counted else {})
+        self._say(f"refused {origin}", REFUSED, why, "high", labels, technique=_MANIPULATED)
+
+    def unavailable(self, why: str, release: Release) -> None:
+        """Report a release whose files cannot be had."""
+        labels = {"digest": release.digest, "version": str(release.version)}
+        self._say(f"unavailable {release.digest}", UNAVAILABLE, why, "high", labels)
+
+    def state(self, releases: ReleaseLog, slot: ModelSlot, now_ms: int) -> None:
+        """Report that nothing scores, or that what scores is about to end."""
+        if slot.champion is None:
+            self._say(NO_CHAMPION.id, NO_CHAMPION, "expected a champion that may score, found none", "critical", {})
+            return
+        self._said.discard(NO_CHAMPION.id)
+        release = slot.champion.release
+        for what, end_ms in (
+            (f"champion {release.version}", release.expires_at),
+            (f"trust root {releases.trust.root.version}", releases.trust.root.expires_at),
+        ):
+            if end_ms - now_ms < _WEEK_MS:
+                hours = (end_ms - now_ms) // 3_600_000
+                why = f"{what}: it ends in {hours} h" if hours >= 0 else f"{what}: it ended {-hours} h ago"
+                self._say(f"ending {what} {hours < 0}", ENDING, why, "medium", {"what": what})
+
+    def _say(
+        self,
+        key: str,
+        rule: Rule,
+        message: str,
+        severity: Severity,
+        labels: dict[str, str],
+        technique: tuple[str, str] | None = None,
+    ) -> None:
+        if key in self._said:
+            return
+        if len(self._said) >= _MAX_REMEMBERED:
+            self._said.clear()
+        self._said.add(key)
+        made = alert(
+            rule,
+            message,
+            at_ms=self._clock_ms(),
+            dataset="security",
+            severity=severity,
+            technique=technique,
+            labels={**labels, "worker": self._worker},
+        )
+        self._producer.produce(self._topic, encode(made), self._worker.encode())
+        self._producer.poll(0)

@@ -1,0 +1,127 @@
+"""Brings released models into the slot: reads model-releases, verifies, loads beside the old model, swaps.
+
+Nothing that goes wrong here touches the model that scores: a release that fails any check changes nothing and is
+reported. Only a revocation takes a model away, and at once; until another one is loaded no event is scored and none is
+lost.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+from contracts.errors import ModelRejected, RetryableError
+from contracts.releases import Release
+from models.release_log import ReleaseLog
+from stream_app.model_slot import LoadedModel, ModelSlot
+from stream_app.release_alerts import ReleaseAlerts
+
+log = logging.getLogger("cardiosentry")
+
+_POLL_S = 0.2
+_RETRY_S = 2.0  # a store that does not answer
+_SAY_S = 10.0
+
+_PROPERTIES: dict[str, str | bool] = {
+    "group.id": "cardiosentry-releases",  # never joined: every worker reads every record
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "isolation.level": "read_committed",
+    "auto.offset.reset": "earliest",
+    "fetch.wait.max.ms": "100",
+}
+
+
+class ReleaseWatcher(threading.Thread):
+    """Follows one role's releases. `load` turns a release into a model, raising `ModelRejected` or `RetryableError`."""
+
+    def __init__(
+        self,
+        properties: Mapping[str, str],
+        topic: str,
+        releases: ReleaseLog,
+        load: Callable[[Release], LoadedModel],
+        slot: ModelSlot,
+        alerts: ReleaseAlerts,
+        on_error: Callable[[BaseException], None],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        super().__init__(name="releases", daemon=True)
+        self._consumer = Consumer({**_PROPERTIES, **properties, "group.id": _PROPERTIES["group.id"]})
+        self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        self._releases = releases
+        self._load = load
+        self._slot = slot
+        self._alerts = alerts
+        self._on_error = on_error
+        self._clock_ms = clock_ms
+        self._rejected: set[str] = set()  # digests whose bundle failed a check here
+        self._retry_at = 0.0
+
+    def catch_up(self) -> None:
+        """Read what stands in the topic and load what is live. Blocks until the broker answers."""
+        say_at = time.monotonic() + _SAY_S
+        while True:
+            message = self._consumer.poll(_POLL_S)
+            if message is None:
+                if time.monotonic() > say_at:
+                    log.warning("waiting for the broker to hand out model-releases")
+                    say_at = time.monotonic() + _SAY_S
+                continue
+            error = message.error()
+            if error is None:
+                self._read(message.value() or b"", f"{message.partition()}/{message.offset()}", report=False)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                break
+        self._settle()
+
+    def run(self) -> None:
+        try:
+            while True:
+                message = self._consumer.poll(_POLL_S)
+                if message is not None and message.error() is None:
+                    self._read(message.value() or b"", f"{message.partition()}/{message.offset()}", report=True)
+                    self._settle()
+                elif time.monotonic() > self._retry_at:
+                    self._settle()
+        except BaseException as error:  # without releases a revocation would go unheard
+            self._on_error(error)
+
+    def _read(self, content: bytes, origin: str, *, report: bool) -> None:
+        try:
+            entry = self._releases.read(content)
+        except ModelRejected as error:
+            log.warning("release refused origin=%s why=%r", origin, str(error))
+            if report:  # what stood there before this worker began was reported by those who saw it come
+                self._alerts.refused(str(error), origin)
+            return
+        if entry is not None:
+            log.info("release log origin=%s signed_by=%s", origin, ",".join(entry.signed_by))
+
+    def _settle(self) -> None:
+        """Bring the slot to what is live."""
+        self._retry_at = time.monotonic() + _RETRY_S
+        current = self._slot.champion
+        if current is not None and current.release.digest in self._releases.revoked:
+            log.warning("champion revoked digest=%s", current.release.digest)
+            self._slot.champion = current = None
+        for release in self._releases.candidates("champion", now_ms=self._clock_ms()):
+            # One that has ended goes on where it runs: nothing below it takes its place.
+            if current is not None and release.version <= current.release.version:
+                break
+            if release.digest in self._rejected:
+                continue
+            try:
+                self._slot.champion = self._load(release)
+            except ModelRejected as error:
+                self._rejected.add(release.digest)
+                log.warning("release refused role=champion version=%d why=%r", release.version, str(error))
+                self._alerts.refused(str(error), f"champion {release.version}")
+                continue
+            except RetryableError as error:
+                log.warning("release waits role=champion version=%d why=%r", release.version, str(error))
+                self._alerts.unavailable(str(error), release)
+            break
+        self._alerts.state(self._releases, self._slot, self._clock_ms())
