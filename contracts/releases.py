@@ -3,6 +3,7 @@
 Only the forms; models/trust.py checks them. Times are UTC epoch milliseconds.
 """
 
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,7 +17,9 @@ ROOT_TYPE = "application/vnd.cardiosentry.trust-root.v1+json"
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
-FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""A plain file name: no path, nothing hidden."""
+FileName = Annotated[str, msgspec.Meta(pattern=f"^{FILE_NAME.pattern}$")]
 KeyId = Sha256
 Time = Annotated[int, msgspec.Meta(ge=0, le=253402300799000)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]

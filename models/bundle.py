@@ -4,17 +4,18 @@
 |---|---|
 | model.onnx | the graph, imputation included: float32 (n, features) in, probability of disease float32 (n, 1) out |
 | manifest.json | what the model reads, decides by, was made of and is worth |
-| model.sig | the signature in the OpenSSF Model Signing format over the two others |
+| model.sig | the signature in the OpenSSF Model Signing format over all others |
 
-A bundle's digest names its bytes, the signature excepted (signing the same model twice gives two signatures). Anybody
-can recompute it: `sha256sum manifest.json model.onnx | sha256sum`.
+It may hold further files with plain names, a tokenizer say. A bundle's digest names its bytes, the signature excepted
+(signing the same model twice gives two signatures). Anybody can recompute it, without further files by
+`sha256sum manifest.json model.onnx | sha256sum`.
 """
 
 import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,9 +28,13 @@ from contracts.releases import Sha256
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "model.sig"
-DIGESTED_FILES = (MANIFEST_FILE, MODEL_FILE)
 BUNDLE_FILES = (MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE)
 
+
+# Before reading: the demo's files are 10, 8 and 2 KB; a boosted forest of a thousand trees is a few MB.
+MAX_BYTES = {MANIFEST_FILE: 4 * 1024 * 1024, MODEL_FILE: 64 * 1024 * 1024, SIGNATURE_FILE: 256 * 1024}
+MAX_OTHER_BYTES = 64 * 1024 * 1024
+MAX_FILES = 32
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -97,8 +102,18 @@ def bundle_digest(files: Mapping[str, bytes]) -> str:
     >>> bundle_digest({"manifest.json": b"{}", "model.onnx": b""})[:23]
     'sha256:06859de4900a507f'
     """
-    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in DIGESTED_FILES)
+    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in digested(files))
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def max_bytes(name: str) -> int:
+    """Return how large a bundle's file of this name may be."""
+    return MAX_BYTES.get(name, MAX_OTHER_BYTES)
+
+
+def digested(files: Iterable[str]) -> list[str]:
+    """Return the names of the files that digest and signature cover, in their order: all but the signature."""
+    return sorted(name for name in files if name != SIGNATURE_FILE)
 
 
 def write_bundle(path: Path, manifest: Manifest, onnx: bytes, sign: Callable[[Path], None]) -> str:

@@ -42,13 +42,9 @@ def sign_release(
     return _release(listed, digest, log, key, role=role, reason=reason, now_ms=now_ms, days=days)
 
 
-def sign_rollback(
-    earlier: Release, log: ReleaseLog, key: KeyProvider, *, reason: str, now_ms: int, days: int
-) -> bytes:
+def sign_rollback(earlier: Release, log: ReleaseLog, key: KeyProvider, *, reason: str, now_ms: int, days: int) -> bytes:
     """Return a release of an earlier bundle as the next version of its role: a version never goes back."""
-    return _release(
-        earlier.files, earlier.digest, log, key, role=earlier.role, reason=reason, now_ms=now_ms, days=days
-    )
+    return _release(earlier.files, earlier.digest, log, key, role=earlier.role, reason=reason, now_ms=now_ms, days=days)
 
 
 def sign_revocation(digest: str, key: KeyProvider, *, reason: str, now_ms: int) -> bytes:

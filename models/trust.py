@@ -40,15 +40,11 @@ from contracts.releases import (
     Signer,
     TrustRoot,
 )
-from models.bundle import MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE
+from models.bundle import BUNDLE_FILES, max_bytes
 from models.dsse import Envelope, EnvelopeError, key_id, open_envelope, read_public_key, signers_of
 
 MAX_STATEMENT_BYTES = 64 * 1024
 MAX_ROOT_BYTES = 256 * 1024
-
-# The demo's files are 10, 8 and 2 KB; a boosted forest of a thousand trees is a few MB.
-MAX_BYTES = {MANIFEST_FILE: 4 * 1024 * 1024, MODEL_FILE: 64 * 1024 * 1024, SIGNATURE_FILE: 256 * 1024}
-MAX_OTHER_BYTES = 64 * 1024 * 1024
 
 T = TypeVar("T")
 
@@ -126,13 +122,12 @@ def _check_listing(files: tuple[ReleasedFile, ...], name: str) -> None:
     sizes = {file.name: file.size for file in files}
     if len(sizes) != len(files):
         raise ModelRejected(f"{name}: expected each file once, got one twice")
-    for required in MAX_BYTES:
+    for required in BUNDLE_FILES:
         if required not in sizes:
             raise ModelRejected(f"{name}: expected the file {required}, found none")
     for file, size in sizes.items():
-        limit = MAX_BYTES.get(file, MAX_OTHER_BYTES)
-        if size > limit:
-            raise ModelRejected(f"{name}: {file}: expected at most {limit} bytes, got {size}")
+        if size > max_bytes(file):
+            raise ModelRejected(f"{name}: {file}: expected at most {max_bytes(file)} bytes, got {size}")
 
 
 def has_ended(trust: Trust, release: Release, now_ms: int) -> bool:

@@ -28,9 +28,7 @@ _MAX_REMEMBERED = 10_000
 class ReleaseAlerts:
     """Writes alerts with a producer of its own: they belong to no event and so to no transaction."""
 
-    def __init__(
-        self, properties: Mapping[str, str], topic: str, worker: str, clock_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, properties: Mapping[str, str], topic: str, worker: str, clock_ms: Callable[[], int]) -> None:
         own: dict[str, Any] = {"enable.idempotence": True, "acks": "all", **properties}
         self._producer = Producer(own)
         self._topic = topic

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from contracts.errors import ModelRejected
 from contracts.releases import RELEASE_TYPE, ROOT_TYPE, ReleasedFile, RolePolicy
+from models.bundle import MAX_OTHER_BYTES
 from models.dsse import Envelope, Signature, add_signature, encode_envelope, open_envelope
 from models.trust import (
-    MAX_OTHER_BYTES,
     MAX_STATEMENT_BYTES,
     check_files,
     first_root,

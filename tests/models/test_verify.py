@@ -13,7 +13,7 @@ import pytest
 
 from contracts.errors import ModelRejected
 from models import verify
-from models.bundle import BUNDLE_FILES, DIGESTED_FILES, bundle_digest, decode_manifest, encode_manifest
+from models.bundle import BUNDLE_FILES, MAX_BYTES, bundle_digest, decode_manifest, digested, encode_manifest
 from models.sign import generate_signing_key, sign_bundle
 from models.verify import verify_bundle
 from tests.conftest import Trained
@@ -49,7 +49,7 @@ def replace_by_directory(path: Path) -> None:
 
 
 def grow_over_the_limit(path: Path) -> None:
-    os.truncate(path, verify.MAX_BYTES[path.name] + 1)
+    os.truncate(path, MAX_BYTES[path.name] + 1)
 
 
 def each_file(title: str, damage: Damage, expected: str) -> dict[str, tuple[Damage, str]]:
@@ -87,8 +87,10 @@ def edit_payload(old: bytes, new: bytes) -> Damage:
 REFUSALS: dict[str, tuple[Damage, str]] = {
     "no directory": (shutil.rmtree, "bundle: expected a bundle's directory"),
     "an empty directory": (empty, "manifest.json: expected this file of a bundle"),
-    "a file too many": (lambda b: (b / "model.pkl").touch(), "model.pkl: expected only"),
-    "a directory too many": (lambda b: (b / ".git").mkdir(), ".git: expected only"),
+    "a file too many": (lambda b: (b / "model.pkl").touch(), "model.pkl: expected a file that the signature is over"),
+    "a directory too many": (lambda b: (b / "more").mkdir(), "more: expected a regular file"),
+    "a hidden file": (lambda b: (b / ".git").touch(), ".git: expected a plain file name"),
+    "files without end": (lambda b: [(b / f"{n}").write_bytes(b"") for n in range(40)], "expected at most 32 files"),
     "a model that is garbage": (lambda b: (b / "model.onnx").write_bytes(b"garbage"), "model.onnx: expected the bytes"),
     "a manifest cut short": (lambda b: os.truncate(b / "manifest.json", 100), "manifest.json: expected the bytes"),
     "an empty signature": (lambda b: os.truncate(b / "model.sig", 0), "model.sig: expected an OpenSSF"),
@@ -111,7 +113,7 @@ REFUSALS: dict[str, tuple[Damage, str]] = {
     ),
     "a signature that signs less": (
         edit_payload(b'"manifest.json"', b'"model2.onnx"'),
-        "model.sig: expected a signature over",
+        "model.sig: expected a signature over the files here, got one over 'model2.onnx'",
     ),
     "a statement changed in a word": (
         edit_payload(b'"subject"', b' "subject"'),
@@ -141,7 +143,7 @@ def test_a_changed_bundle_is_refused_in_a_sentence_that_names_the_file(
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", DIGESTED_FILES)
+@pytest.mark.parametrize("name", digested(BUNDLE_FILES))
 def test_a_flipped_bit_anywhere_in_a_signed_file_is_refused(trained: Trained, copied: Path, name: str) -> None:
     content = (copied / name).read_bytes()
     for at in range(0, len(content), max(1, len(content) // 40)):
@@ -282,14 +284,36 @@ def test_what_is_scored_is_what_was_read_even_when_the_files_change_meanwhile(
     genuine = (copied / "model.onnx").read_bytes()
     check = verify._check_signature
 
-    def swap_then_check(path: Path, files: dict[str, bytes], signature: Any, public_key: Path) -> None:
+    def swap_then_check(path: Path, *arguments: Any) -> None:
         (path / "model.onnx").write_bytes(b"evil")
-        check(path, files, signature, public_key)
+        check(path, *arguments)
 
     monkeypatch.setattr(verify, "_check_signature", swap_then_check)
     bundle = verify_bundle(copied, trained.public_key)
     assert bundle.onnx == genuine
     assert bundle.digest == trained.digest
+
+
+def test_further_files_are_signed_and_digested_like_the_others(trained: Trained, copied: Path) -> None:
+    (copied / "tokenizer.json").write_text("{}")
+    sign_bundle(copied, trained.private_key)
+    with_tokenizer = verify_bundle(copied, trained.public_key).digest
+    assert with_tokenizer != trained.digest
+    (copied / "tokenizer.json").write_text("[]")
+    with pytest.raises(ModelRejected, match=r"tokenizer.json: expected the bytes that were signed"):
+        verify_bundle(copied, trained.public_key)
+    (copied / "tokenizer.json").unlink()
+    with pytest.raises(ModelRejected, match=r"model.sig: expected a signature over the files here"):
+        verify_bundle(copied, trained.public_key)
+
+
+def test_one_of_several_keys_is_enough(trained: Trained, copied: Path, tmp_path: Path) -> None:
+    files = verify.read_bundle(copied)
+    _, other = generate_signing_key(tmp_path / "other")
+    keys = {"other": other.read_bytes(), "ours": trained.public_key.read_bytes()}
+    assert verify.verify_files(files, keys, where=copied).digest == trained.digest
+    with pytest.raises(ModelRejected, match="private half of other, got another"):
+        verify.verify_files(files, {"other": keys["other"]}, where=copied)
 
 
 def test_the_digest_leaves_the_signature_out(trained: Trained) -> None:
