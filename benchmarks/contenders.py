@@ -13,6 +13,7 @@ import msgspec
 from benchmarks.environments import PEERS, ROOT, pinned_version, python_of
 from benchmarks.peers.job import JobSettings
 from contracts.topics import EVENTS, PREDICTIONS, QUARANTINE
+from tests.support.site import Site, release
 
 STOP_TIMEOUT_S = 20
 
@@ -129,6 +130,8 @@ class Running(msgspec.Struct, frozen=True):
 @contextmanager
 def running(contender: Contender, place: Place) -> Iterator[Running]:
     """Start the contender, yield it, end it: SIGTERM first, so that no transaction stays open."""
+    if contender.name.startswith("cardiosentry"):
+        release(Site(place.bundle, place.keys, place.scratch / "store"), place.bootstrap, place.prefix)
     command, environ = command_of(contender, place)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CARDIOSENTRY_", "BENCH_"))}
     log = place.scratch / f"{contender.name}.log"
@@ -183,7 +186,7 @@ def _serve_command(place: Place) -> list[str]:
     options = {
         "--bootstrap": place.bootstrap,
         "--topic-prefix": place.prefix,
-        "--bundle": str(place.bundle),
+        "--store": str(place.scratch / "store"),
         "--keys": str(place.keys),
         "--group": place.group,
         "--web-port": "0",

@@ -16,8 +16,9 @@ from rich.live import Live
 
 from cli.embedded import EmbeddedBroker
 from cli.keyfiles import generate_keys, read_pseudonym_key
+from cli.releasing import release_bundle
 from contracts.errors import UserError
-from contracts.settings import ENV_PREFIX
+from contracts.settings import ENV_PREFIX, Settings
 from contracts.topics import EVENTS, MODEL_ALERTS, PREDICTIONS, QUARANTINE, SECURITY_ALERTS
 from monitoring.live import LiveView
 from monitoring.reader import TopicReader, headers
@@ -62,7 +63,7 @@ class Demo:
     def run(self, *, live: bool) -> bool:
         """Run until `stopped` or the time is over; return whether every event sent came back, once."""
         self._prepare()
-        with EmbeddedBroker() as broker, self._worker(broker.address) as worker:
+        with EmbeddedBroker() as broker, self._worker(self._release(broker.address)) as worker:
             topics = [topic.name for topic in (PREDICTIONS, QUARANTINE, SECURITY_ALERTS, MODEL_ALERTS)]
             with TopicReader({"bootstrap.servers": broker.address, **_FAST_FETCH}, topics, beginning=True) as reader:
                 view = LiveView(self.tally, broker.address)
@@ -86,12 +87,21 @@ class Demo:
             _say(f"made {Path(path).name}")
         train_bundle(self._directory / "bundle", self._keys / PRIVATE_KEY_FILE, progress=_say)
 
+    def _release(self, address: str) -> str:
+        """Release the model as its champion; return the address."""
+        settings = Settings(bootstrap=address, keys=str(self._keys), store=str(self._directory / "store"))
+        say = release_bundle(
+            settings, self._directory / "bundle", role="champion", reason="the demo's first model", days=30
+        )
+        _say(say)
+        return address
+
     @contextmanager
     def _worker(self, address: str) -> Iterator["subprocess.Popen[bytes]"]:
         port = free_port("127.0.0.1")
         options = {
             "--bootstrap": address,
-            "--bundle": self._directory / "bundle",
+            "--store": self._directory / "store",
             "--keys": self._keys,
             "--web-port": port,
         }

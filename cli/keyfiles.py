@@ -1,5 +1,6 @@
 """The files of a key directory that no other room makes, and all of them together."""
 
+import getpass
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -10,17 +11,31 @@ from contracts.identifiers import PSEUDONYM_KEY_FILE
 from contracts.mac import KEYRING_FILE, SECRET_BYTES, Keyring
 
 
-def generate_keys(directory: Path, sources: Sequence[str], rotate: Sequence[str] = ()) -> Iterator[tuple[str, bool]]:
+def generate_keys(
+    directory: Path, sources: Sequence[str], rotate: Sequence[str] = (), *, signer: str = ""
+) -> Iterator[tuple[str, bool]]:
     """Make what is missing in `directory`; yield what each thing is, and whether it was made now.
 
-    The keyring gets a key for each of `sources` that no key covers yet, and a newer one for each of `rotate`.
+    The keyring gets a key for each of `sources` that no key covers yet, and a newer one for each of `rotate`. `signer`
+    is the name of the person who holds the signing key, by default the one who is logged in.
     """
-    from models import sign
+    from contracts.heart_disease import HEART_DISEASE
+    from models import roots, sign
+    from models.keyfile import KeyFile
     from stream_app import quarantine
 
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield from _make(directory / sign.PRIVATE_KEY_FILE, lambda: sign.generate_signing_key(directory))
+        yield from _make(
+            directory / roots.ROOT_FILE,
+            lambda: roots.write_first_root(
+                directory,
+                KeyFile.load(directory / sign.PRIVATE_KEY_FILE),
+                signer or getpass.getuser(),
+                HEART_DISEASE,
+            ),
+        )
         yield from _make(directory / quarantine.PRIVATE_KEY_FILE, lambda: quarantine.generate_reviewer_keys(directory))
         yield from _add_source_keys(directory / KEYRING_FILE, sources, rotate)
         pseudonym_key = directory / PSEUDONYM_KEY_FILE

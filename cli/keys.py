@@ -23,8 +23,9 @@ def command() -> None:
     show_default=True,
     help="A source that publishes, site/ward/device; its key covers everything below it. Repeat it.",
 )
+@click.option("--signer", metavar="NAME", default="", help="Who holds the signing key [whoever is logged in].")
 @click.option("--rotate", multiple=True, metavar="SOURCE", help="Add a newer key for this source beside its old one.")
-def generate(directory: Path, sources: tuple[str, ...], rotate: tuple[str, ...]) -> None:
+def generate(directory: Path, sources: tuple[str, ...], signer: str, rotate: tuple[str, ...]) -> None:
     """Make every key that a system needs, in DIRECTORY; what is there stays, and a new source gets its key added.
 
     \b
@@ -33,7 +34,7 @@ def generate(directory: Path, sources: tuple[str, ...], rotate: tuple[str, ...])
       cardiosentry keys generate keys --rotate st-mary/icu
     \b
     Who needs which:
-      model-signing.key   whoever releases models, nobody else   model-signing.pub   every worker
+      model-signing.key   whoever releases models, nobody else   trust-root.json     every worker
       reviewers.key       the reviewers of quarantined records   reviewers.pub       every worker
       keyring.toml        workers; a producer, its own entry     pseudonym.key       producers
     """
@@ -42,5 +43,5 @@ def generate(directory: Path, sources: tuple[str, ...], rotate: tuple[str, ...])
     for source in (*sources, *rotate):
         if not is_source(source):
             raise click.BadParameter(f"expected a source like site/ward/device in lower case, got {source!r}")
-    for path, made in generate_keys(directory, () if rotate else sources, rotate):
+    for path, made in generate_keys(directory, () if rotate else sources, rotate, signer=signer):
         click.echo(f"{'made' if made else 'kept'} {path}")

@@ -9,13 +9,13 @@ from contracts.settings import Settings
 @click.command
 @setting_options(*ALL_SETTINGS)
 def command(settings: Settings) -> None:
-    """Run workers that score patient events until Ctrl-C.
+    """Run workers that score patient events with the released champion until Ctrl-C.
 
     A worker that dies is started again and goes on where the last commit was; what it held is done again, once.
 
     \b
     Example:
-      cardiosentry serve --bootstrap localhost:9092 --bundle bundle --keys keys --workers 2
+      cardiosentry serve --bootstrap localhost:9092 --keys keys --store store --workers 2
       curl localhost:6066/health/ready
     """
     from cli.kafka import require_topics

@@ -66,7 +66,7 @@ def _configuration(topic: Topic, replication: int) -> dict[str, str]:
         "min.insync.replicas": str(min(2, replication)),
         # The broker checks the size of what it compressed itself: a small record that swells to a gigabyte stays out.
         "compression.type": "lz4",
-        "cleanup.policy": "compact" if topic.compacted else "delete",
+        "cleanup.policy": "delete",
         "retention.ms": str(topic.retention_ms),
         "max.message.bytes": str(MAX_RECORD_BYTES),
     }

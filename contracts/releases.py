@@ -3,10 +3,13 @@
 Only the forms; models/trust.py checks them. Times are UTC epoch milliseconds.
 """
 
+import hashlib
 import re
 from typing import Annotated, Literal
 
 import msgspec
+
+from contracts.features import FeatureTable
 
 Role = Literal["champion", "challenger", "shadow"]
 ROLES: tuple[Role, ...] = ("champion", "challenger", "shadow")
@@ -80,12 +83,22 @@ class RolePolicy(_Statement, frozen=True, kw_only=True):
 
 
 class TrustRoot(_Statement, frozen=True, kw_only=True):
-    """Whose word counts for what. Versions follow each other by one; each is signed under the one before it too."""
+    """Whose word counts for what. Versions follow each other by one; each is signed under the one before it too.
+
+    `feature_table` is the SHA-256 of the only table of features that a model here may read, see `table_digest`.
+    """
 
     version: Annotated[int, msgspec.Meta(ge=1)]
     created_at: Time
     expires_at: Time
+    feature_table: Sha256
     signers: dict[KeyId, Signer]
     roles: dict[Role, RolePolicy]
     root_signers: tuple[KeyId, ...]
     root_threshold: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+
+
+def table_digest(table: FeatureTable) -> str:
+    """Return the digest by which a trust root names a table of features."""
+    read = msgspec.json.decode(msgspec.json.encode(table), type=FeatureTable)  # 18 and 18.0 are one number
+    return hashlib.sha256(msgspec.json.encode(read, order="deterministic")).hexdigest()

@@ -12,7 +12,8 @@ from contracts.alerts import Alert
 from contracts.events import IDENTIFIER_PATTERNS, DecodedPrediction, Outcome, event_type
 from contracts.features import Feature, FeatureTable
 from contracts.reasons import Reason
-from contracts.topics import EVENTS, MODEL_ALERTS, OUTCOMES, PREDICTIONS, QUARANTINE, SECURITY_ALERTS, Topic
+from contracts.releases import RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE
+from contracts.topics import EVENTS, MODEL_ALERTS, OUTCOMES, PREDICTIONS, QUARANTINE, RELEASES, SECURITY_ALERTS, Topic
 
 Schema = dict[str, Any]
 
@@ -47,7 +48,7 @@ def schemas(table: FeatureTable) -> dict[str, Schema]:
     event["properties"]["features"] = _features(table)
     outcome = _schema(OUTCOMES, Outcome, f"{OUTCOMES.holds}. {_HEADERS_OF_SOURCES}")
     alerts = [_schema(topic, Alert, topic.holds) for topic in (SECURITY_ALERTS, MODEL_ALERTS)]
-    made = [event, outcome, _prediction(), *alerts, _quarantine()]
+    made = [event, outcome, _prediction(), *alerts, _quarantine(), _releases()]
     return {schema["title"]: schema for schema in made}
 
 
@@ -136,4 +137,32 @@ def _quarantine() -> Schema:
         "properties": headers,
         "required": list(headers),
         "additionalProperties": False,
+    }
+
+
+def _releases() -> Schema:
+    """The envelope, which is the same for all three statements; contracts/releases.py has the statements."""
+    base64 = {"type": "string", "contentEncoding": "base64"}
+    return {
+        "$schema": DIALECT,
+        "title": RELEASES.name,
+        "description": f"{RELEASES.holds[0].upper()}{RELEASES.holds[1:]}. A signed envelope, DSSE version 1; its "
+        f"payload is a statement, JSON. The record's key: {RELEASES.key}.",
+        "type": "object",
+        "properties": {
+            "payload": base64 | {"description": "The statement, as it was signed."},
+            "payloadType": {"enum": [RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE]},
+            "signatures": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "sig": base64 | {"description": "ECDSA on P-256 over SHA-256, in DER."},
+                        "keyid": {"type": "string", "description": "SHA-256 of the public key's DER form."},
+                    },
+                    "required": ["sig", "keyid"],
+                },
+            },
+        },
+        "required": ["payload", "payloadType", "signatures"],
     }

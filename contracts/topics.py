@@ -16,7 +16,6 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     holds: str
     partitions: int = 0
     retention_ms: int = 7 * _DAY_MS
-    compacted: bool = False
 
 
 EVENTS = Topic(name="patient-events", key="patient_id", holds="what was observed of a patient")
@@ -38,8 +37,15 @@ SECURITY_ALERTS = Topic(
 MODEL_ALERTS = Topic(
     name="model-alerts", key="model", holds="drift and quality, ECS documents", partitions=1, retention_ms=90 * _DAY_MS
 )
+RELEASES = Topic(
+    name="model-releases",
+    key="role",
+    holds="which model may score: signed releases and revocations, and the trust roots that follow each other",
+    partitions=1,
+    retention_ms=-1,
+)
 
-TOPICS = (EVENTS, OUTCOMES, PREDICTIONS, QUARANTINE, SECURITY_ALERTS, MODEL_ALERTS)
+TOPICS = (EVENTS, OUTCOMES, PREDICTIONS, QUARANTINE, SECURITY_ALERTS, MODEL_ALERTS, RELEASES)
 
 DEFAULT_PARTITIONS = 12
 """Twelve divide evenly among 1, 2, 3, 4, 6 and 12 workers."""

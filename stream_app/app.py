@@ -16,20 +16,23 @@ import faust
 from faust.types.transports import TransportT
 from faust.web import Request, Response, View
 
-from contracts.events import ModelRef, Outcome, event_type
+from contracts.events import Outcome
 from contracts.settings import Settings
-from contracts.topics import EVENTS, OUTCOMES
-from models.scorer import Scorer
-from models.sign import PUBLIC_KEY_FILE
-from models.verify import verify_bundle
+from contracts.topics import EVENTS, OUTCOMES, RELEASES, SECURITY_ALERTS
+from models.release_log import ReleaseLog
+from models.roots import read_root
+from models.store import DirectoryStore
 from stream_app.configuration import read_keyring
 from stream_app.decode import Decoder
+from stream_app.loading import Loader
+from stream_app.model_slot import ModelSlot
 from stream_app.output import AtLeastOnceOutput, Output, TransactionalOutput
 from stream_app.pipeline import EventPipeline, OutcomePipeline
 from stream_app.processor import Processor
 from stream_app.quarantine import PUBLIC_KEY_FILE as REVIEWERS_FILE
 from stream_app.quarantine import Sealer, load_reviewers_public_key
-from stream_app.score import ROLE, ScoreStage
+from stream_app.release_alerts import ReleaseAlerts
+from stream_app.releases import ReleaseWatcher
 from stream_app.telemetry import Telemetry
 from stream_app.transport import Consumer, Transport
 
@@ -81,14 +84,13 @@ class CardioSentryApp(faust.App):
 
 
 def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
-    """Compose a worker: keys, verified model, output, pipelines, agents, pages.
+    """Compose a worker: keys, trust root, released model, output, pipelines, agents, pages.
 
     Raises `UserError` (with it `ModelRejected`) for anything wrong with files and settings. Blocks until the broker
-    answers, because the output ends its dead predecessor's transaction first.
+    answers: model-releases is read to its end, and the output ends its dead predecessor's transaction first.
     """
     keys = Path(settings.keys)
-    bundle = verify_bundle(Path(settings.bundle), keys / PUBLIC_KEY_FILE)
-    scorer = Scorer(bundle)
+    releases = ReleaseLog(read_root(keys))
     sealer = Sealer(load_reviewers_public_key(keys / REVIEWERS_FILE))
     checks: dict[str, Any] = {
         "keyring": read_keyring(keys, required=settings.require_mac),
@@ -97,25 +99,41 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     }
     events_topic, outcomes_topic = (settings.topic_prefix + topic.name for topic in (EVENTS, OUTCOMES))
     telemetry = Telemetry()
-    telemetry.model(ROLE, ModelRef(bundle.manifest.name, bundle.manifest.version, bundle.digest))
+    models = ModelSlot(telemetry.champion)
     processor = Processor(
         {
-            events_topic: EventPipeline(
-                Decoder(event_type(bundle.manifest.feature_table), "observed_at", **checks), ScoreStage(scorer), sealer
-            ),
+            events_topic: EventPipeline(models, sealer),
             outcomes_topic: OutcomePipeline(Decoder(Outcome, "recorded_at", **checks), sealer),
         },
         _output(settings, slot),
         telemetry,
         prefix=settings.topic_prefix,
         commit_interval_s=settings.commit_interval_ms / 1000,
-        clock_ms=lambda: time.time_ns() // 1_000_000,
+        clock_ms=_now_ms,
     )
     app = CardioSentryApp(settings, processor, telemetry, slot)
+    load = Loader(DirectoryStore(Path(settings.store)), releases, lambda event: Decoder(event, "observed_at", **checks))
+    alerts_topic = settings.topic_prefix + SECURITY_ALERTS.name
+    watcher = ReleaseWatcher(
+        kafka_properties(settings),
+        settings.topic_prefix + RELEASES.name,
+        releases,
+        load,
+        models,
+        ReleaseAlerts(kafka_properties(settings), alerts_topic, slot_name(settings, slot), _now_ms),
+        app.die,
+        _now_ms,
+    )
+    watcher.catch_up()
+    watcher.start()
     _add_agent(app, events_topic, outcomes_topic)
-    _add_pages(app)
+    _add_pages(app, models)
     tune_interpreter()
     return app
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _add_agent(app: CardioSentryApp, *topics: str) -> None:
@@ -152,7 +170,7 @@ def consumer_of(app: CardioSentryApp) -> Consumer:
     return cast("Consumer", app.consumer)
 
 
-def _add_pages(app: CardioSentryApp) -> None:
+def _add_pages(app: CardioSentryApp, models: ModelSlot) -> None:
     @app.page("/health/live")
     async def live(view: View, _request: Request) -> Response:
         # Waiting for a broker is no reason to be killed: that is what `ready` tells.
@@ -163,6 +181,8 @@ def _add_pages(app: CardioSentryApp) -> None:
     async def ready(view: View, _request: Request) -> Response:
         if not app.consumer.assignment():
             return view.text("no partition assigned", status=503)
+        if models.champion is None:
+            return view.text("no champion released", status=503)
         if app.processor.waits_s() > _UNREADY_S:
             return view.text("work waits, and nothing could be committed for a minute", status=503)
         return view.text("ok", status=200)

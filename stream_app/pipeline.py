@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
 
+from contracts.errors import RetryableError
 from contracts.events import Decision, Event, Outcome
 from contracts.topics import PREDICTIONS
 from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
+from stream_app.model_slot import ModelSlot
 from stream_app.quarantine import Quarantined, Sealer, frame
-from stream_app.score import ScoreStage
 
 _OBSERVED_AT = attrgetter("observed_at")
 
@@ -34,8 +35,8 @@ class Result:
 class Pipeline(Protocol):
     """Processes the batches of one topic.
 
-    Must not block, keep the batch, or raise for what a record holds (that is quarantine's); whatever it raises is a
-    defect and ends the worker, which loses nothing.
+    Must not block, keep the batch, or raise for what a record holds (that is quarantine's). `RetryableError` has the
+    batch fetched and tried again; whatever else it raises is a defect and ends the worker, which loses nothing.
     """
 
     def __call__(self, batch: Batch, now_ms: int) -> Result: ...
@@ -44,14 +45,17 @@ class Pipeline(Protocol):
 class EventPipeline:
     """patient-events: decode, authenticate, score."""
 
-    def __init__(self, decoder: Decoder[Event], score: ScoreStage, sealer: Sealer) -> None:
-        self._decoder, self._score, self._sealer = decoder, score, sealer
+    def __init__(self, slot: ModelSlot, sealer: Sealer) -> None:
+        self._slot, self._sealer = slot, sealer
 
     def __call__(self, batch: Batch, now_ms: int) -> Result:
-        decoded = self._decoder(batch, now_ms)
+        champion = self._slot.champion
+        if champion is None:
+            raise RetryableError("expected a champion to score with, none is live")
+        decoded = champion.decoder(batch, now_ms)
         result = Result()
         if decoded.records:
-            predictions, result.decisions = self._score(decoded, now_ms)
+            predictions, result.decisions = champion.score(decoded, now_ms)
             keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]
             result.outputs[PREDICTIONS.name] = list(zip(keys, predictions, strict=True))
             result.newest_ms = max(map(_OBSERVED_AT, decoded.records), default=None)

@@ -22,6 +22,7 @@ log = logging.getLogger("cardiosentry")
 
 _POLL_S = 0.2
 _RETRY_S = 2.0  # a store that does not answer
+_REJECTED_S = 60.0  # a store may have been mended
 _SAY_S = 10.0
 
 _PROPERTIES: dict[str, str | bool] = {
@@ -57,7 +58,7 @@ class ReleaseWatcher(threading.Thread):
         self._alerts = alerts
         self._on_error = on_error
         self._clock_ms = clock_ms
-        self._rejected: set[str] = set()  # digests whose bundle failed a check here
+        self._rejected: dict[str, float] = {}  # bundles that failed a check here, and when to try again
         self._retry_at = 0.0
 
     def catch_up(self) -> None:
@@ -106,17 +107,18 @@ class ReleaseWatcher(threading.Thread):
         current = self._slot.champion
         if current is not None and current.release.digest in self._releases.revoked:
             log.warning("champion revoked digest=%s", current.release.digest)
-            self._slot.champion = current = None
+            self._slot.put(None)
+            current = None
         for release in self._releases.candidates("champion", now_ms=self._clock_ms()):
             # One that has ended goes on where it runs: nothing below it takes its place.
             if current is not None and release.version <= current.release.version:
                 break
-            if release.digest in self._rejected:
+            if time.monotonic() < self._rejected.get(release.digest, 0.0):
                 continue
             try:
-                self._slot.champion = self._load(release)
+                self._slot.put(self._load(release))
             except ModelRejected as error:
-                self._rejected.add(release.digest)
+                self._rejected[release.digest] = time.monotonic() + _REJECTED_S
                 log.warning("release refused role=champion version=%d why=%r", release.version, str(error))
                 self._alerts.refused(str(error), f"champion {release.version}")
                 continue

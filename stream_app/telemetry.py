@@ -5,9 +5,9 @@ from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from contracts.events import ModelRef
 from contracts.metrics import METRICS, CounterName, GaugeName, HistogramName
 from stream_app.batch import Batch
+from stream_app.model_slot import LoadedModel
 from stream_app.pipeline import Result
 
 log = logging.getLogger("cardiosentry")
@@ -55,9 +55,21 @@ class Telemetry:
     def lag(self, records: int) -> None:
         self._lag.set(records)
 
-    def model(self, role: str, model: ModelRef) -> None:
-        self._model.labels(role, model.name, model.version, model.digest).set(1)
-        log.info("model role=%s name=%s version=%s digest=%s", role, model.name, model.version, model.digest)
+    def champion(self, model: LoadedModel | None) -> None:
+        self._model.clear()
+        if model is None:
+            log.warning("model role=champion none")
+            return
+        manifest, release = model.bundle.manifest, model.release
+        self._model.labels(release.role, manifest.name, manifest.version, release.digest).set(1)
+        log.info(
+            "model role=%s release=%d name=%s version=%s digest=%s",
+            release.role,
+            release.version,
+            manifest.name,
+            manifest.version,
+            release.digest,
+        )
 
     def exposition(self) -> bytes:
         """Return every metric in the Prometheus text format."""

@@ -17,7 +17,7 @@ from tests.integration.stream import Patients, Stream
 from tests.support.broker import Broker
 from tests.support.kafka import free_ports
 from tests.support.serving import ROOT, command, environment
-from tests.support.site import Site
+from tests.support.site import Site, release
 from tests.support.waiting import wait_for
 
 
@@ -50,29 +50,23 @@ def prefix(kafka: Broker) -> str:
 
 @pytest.fixture
 def serve(kafka: Broker, prefix: str, site: Site, tmp_path: Path) -> list[str]:
-    """Return the arguments of a `serve` over copies of the site's bundle and keys in `tmp_path`; spoil those."""
-    shutil.copytree(site.bundle, tmp_path / "bundle")
+    """Return the arguments of a `serve` over a copy of the site's keys in `tmp_path`; spoil that."""
     shutil.copytree(site.keys, tmp_path / "keys")
-    paths = ["--bundle", str(tmp_path / "bundle"), "--keys", str(tmp_path / "keys"), "--web-port", "0"]
+    paths = ["--store", str(tmp_path / "store"), "--keys", str(tmp_path / "keys"), "--web-port", "0"]
     return ["serve", "--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, *paths]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_tampered_bundle_is_refused_by_name(serve: list[str], tmp_path: Path, workers: str) -> None:
-    (model,) = (tmp_path / "bundle").glob("*.onnx")
-    model.write_bytes(model.read_bytes()[:-1] + b"\0")
-    is_refused(run(*serve, "--workers", workers), model.name)
+def test_a_changed_trust_root_is_refused(serve: list[str], tmp_path: Path, workers: str) -> None:
+    root = tmp_path / "keys" / "trust-root.json"
+    root.write_bytes(root.read_bytes().replace(b'"sig":"MEU', b'"sig":"MEV').replace(b'"sig":"MEQ', b'"sig":"MER'))
+    is_refused(run(*serve, "--workers", workers), "trust root 1: expected signatures of 1 root signers")
 
 
-@pytest.mark.parametrize("file", ["model-signing.pub", "reviewers.pub", "keyring.toml"])
+@pytest.mark.parametrize("file", ["trust-root.json", "reviewers.pub", "keyring.toml"])
 def test_a_missing_key_is_named(serve: list[str], tmp_path: Path, file: str) -> None:
     (tmp_path / "keys" / file).unlink()
     is_refused(run(*serve), str(tmp_path / "keys" / file))
-
-
-def test_a_missing_bundle_is_named(serve: list[str], tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path / "bundle")
-    is_refused(run(*serve), str(tmp_path / "bundle"))
 
 
 def test_missing_topics_are_named_with_the_command_that_makes_them(serve: list[str]) -> None:
@@ -161,13 +155,14 @@ def test_fausts_own_command_runs_a_worker_with_settings_from_the_environment(
     kafka: Broker, site: Site, tmp_path: Path
 ) -> None:
     prefix = kafka.topics("faust")
+    release(site, kafka.bootstrap, prefix)
     stream = Stream(kafka, prefix)
     variables = {
         "CARDIOSENTRY_BOOTSTRAP": kafka.bootstrap,
         "CARDIOSENTRY_TOPIC_PREFIX": prefix,
         "CARDIOSENTRY_GROUP": stream.group,
         "CARDIOSENTRY_INSTANCE": "faust",
-        "CARDIOSENTRY_BUNDLE": str(site.bundle),
+        "CARDIOSENTRY_STORE": str(site.store),
         "CARDIOSENTRY_KEYS": str(site.keys),
         "CARDIOSENTRY_REQUIRE_MAC": "false",
         "CARDIOSENTRY_WEB_PORT": "0",

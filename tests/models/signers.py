@@ -8,6 +8,7 @@ import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from contracts.heart_disease import HEART_DISEASE
 from contracts.releases import (
     RELEASE_TYPE,
     REVOCATION_TYPE,
@@ -19,6 +20,7 @@ from contracts.releases import (
     RolePolicy,
     Signer,
     TrustRoot,
+    table_digest,
 )
 from models.dsse import encode_envelope, key_id, seal
 from models.keyfile import KeyFile
@@ -85,6 +87,7 @@ def root(
             "version": 1,
             "created_at": NOW_MS - DAY_MS,
             "expires_at": NOW_MS + 300 * DAY_MS,
+            "feature_table": table_digest(HEART_DISEASE),
             "signers": {each.id: each.entry for each in known},
             "roles": policies,
             "root_signers": (ADA.id,),

@@ -13,6 +13,7 @@ from contracts.errors import RetryableError
 from contracts.events import DecodedPrediction, Outcome, event_type
 from contracts.heart_disease import HEART_DISEASE
 from contracts.mac import Headers
+from contracts.releases import Release
 from contracts.topics import EVENTS, OUTCOMES
 from models.scorer import Scorer
 from models.verify import VerifiedBundle
@@ -20,10 +21,12 @@ from producers.sign import Signer
 from producers.sources import SourceRecord
 from stream_app.batch import UNKNOWN_START, Batch, Span
 from stream_app.decode import Decoder
+from stream_app.model_slot import LoadedModel, ModelSlot
 from stream_app.output import Member, Offsets, Record
 from stream_app.pipeline import EventPipeline, OutcomePipeline
 from stream_app.quarantine import Quarantined, Sealer, unframe, unseal
 from stream_app.score import ScoreStage
+from tests.models.signers import FILES
 from tests.producers.support import AT_MS, KEYRING, synthetic
 
 NOW_MS = AT_MS + 1000
@@ -85,12 +88,26 @@ def batch_of(
     )
 
 
+def loaded(bundle: VerifiedBundle, *, require_mac: bool = True, version: int = 1) -> LoadedModel:
+    """Return a model as a worker has it loaded."""
+    release = Release(
+        role="champion",
+        version=version,
+        digest=bundle.digest,
+        files=FILES,
+        created_at=AT_MS,
+        expires_at=AT_MS + 86_400_000,
+        reason="a test",
+    )
+    decoder = Decoder(event_type(bundle.manifest.feature_table), "observed_at", require_mac=require_mac, **CHECKS)
+    return LoadedModel(release, bundle, decoder, ScoreStage(Scorer(bundle)))
+
+
 def event_pipeline(bundle: VerifiedBundle, *, require_mac: bool) -> EventPipeline:
     """Return a pipeline as a worker has it, but for its own keys."""
-    table = bundle.manifest.feature_table
-    return EventPipeline(
-        Decoder(event_type(table), "observed_at", require_mac=require_mac, **CHECKS), ScoreStage(Scorer(bundle)), SEALER
-    )
+    slot = ModelSlot()
+    slot.put(loaded(bundle, require_mac=require_mac))
+    return EventPipeline(slot, SEALER)
 
 
 def outcome_pipeline(*, require_mac: bool = True) -> OutcomePipeline:

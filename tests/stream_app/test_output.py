@@ -251,7 +251,8 @@ def test_what_is_committed_is_seen_whole_and_in_order(rig: Rig) -> None:
     commit(rig.output, {rig.place(): 500}, rig.member)
 
     assert rig.visible(rig.predictions, 500) == [Written(rig.predictions, b"pp1_a", number) for number in numbers]
-    assert rig.visible(rig.quarantine, 2) == [
+    # Without a key each goes to any partition.
+    assert sorted(rig.visible(rig.quarantine, 2), key=lambda written: written.value or b"") == [
         Written(rig.quarantine, None, b"sealed", (("cs-reason", b"schema"), ("cs-size", b"3"))),
         Written(rig.quarantine, None, b"x"),
     ]

@@ -2,11 +2,11 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from contracts.events import ModelRef
 from contracts.metrics import METRICS
+from models.verify import VerifiedBundle
 from stream_app.pipeline import Result
 from stream_app.telemetry import Telemetry
-from tests.stream_app.support import NOW_MS, Wire, batch_of
+from tests.stream_app.support import NOW_MS, Wire, batch_of, loaded
 
 
 def samples(telemetry: Telemetry) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -29,7 +29,6 @@ def test_a_batch_counts_its_records_decisions_and_reasons() -> None:
     telemetry.rewound("why")
     telemetry.assigned(3)
     telemetry.lag(7)
-    telemetry.model("champion", ModelRef("m", "1", "sha256:0"))
     found = samples(telemetry)
     assert found["cardiosentry_records_total", (("topic", "patient-events"),)] == 4
     assert found["cardiosentry_predictions_total", (("decision", "positive"),)] == 2
@@ -41,8 +40,16 @@ def test_a_batch_counts_its_records_decisions_and_reasons() -> None:
     assert found["cardiosentry_lag_records", ()] == 7
     assert found["cardiosentry_batch_records_sum", ()] == 4
     assert found["cardiosentry_event_age_seconds_sum", ()] == 0.04
-    labels = (("digest", "sha256:0"), ("name", "m"), ("role", "champion"), ("version", "1"))
-    assert found["cardiosentry_model_info", labels] == 1
+
+
+def test_the_champion_is_the_one_that_scores_now_or_none(verified: VerifiedBundle) -> None:
+    telemetry = Telemetry()
+    model, manifest = loaded(verified), verified.manifest
+    telemetry.champion(model)
+    labels = {"digest": verified.digest, "name": manifest.name, "role": "champion", "version": manifest.version}
+    assert samples(telemetry)["cardiosentry_model_info", tuple(labels.items())] == 1
+    telemetry.champion(None)
+    assert not any(name == "cardiosentry_model_info" for name, _ in samples(telemetry))
 
 
 def test_two_workers_in_one_process_count_apart() -> None:

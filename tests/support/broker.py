@@ -35,7 +35,7 @@ class Broker:
 
 def new_topic(topic: Topic, prefix: str, partitions: int, config: dict[str, str] | None = None) -> NewTopic:
     """Return `topic` as Kafka wants it, its own number of partitions before `partitions`; `config` adds to its own."""
-    own = {"retention.ms": str(topic.retention_ms), "cleanup.policy": "compact" if topic.compacted else "delete"}
+    own = {"retention.ms": str(topic.retention_ms), "cleanup.policy": "delete"}
     return NewTopic(prefix + topic.name, topic.partitions or partitions, 1, config={**own, **(config or {})})
 
 

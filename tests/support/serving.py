@@ -9,6 +9,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +18,7 @@ from typing import Self
 import psutil
 
 from tests.support.kafka import free_ports
-from tests.support.site import Site
+from tests.support.site import Site, release
 from tests.support.waiting import wait_for
 from tests.support.watchdog import Watchdog
 
@@ -31,13 +33,14 @@ _DIED = re.compile(r"worker died slot=\d+ exit=(-?\d+)")
 class Serving:
     """`cardiosentry serve` over `site`, its options as keyword arguments; leaving the context kills what still runs.
 
-    All output goes to `log`, which a restart appends to.
+    The site's model is released before the first start. All output goes to `log`, which a restart appends to.
     """
 
     def __init__(self, site: Site, bootstrap: str, prefix: str, log: Path, **options: str | int | bool) -> None:
         self.log = log
+        self._release: Callable[[], None] | None = partial(release, site, bootstrap, prefix)
         self.web_port = consecutive_free_ports(_MAX_WORKERS)
-        defaults = {"bundle": str(site.bundle), "keys": str(site.keys), "group": f"{prefix}group", "instance": "test"}
+        defaults = {"store": str(site.store), "keys": str(site.keys), "group": f"{prefix}group", "instance": "test"}
         given = {**defaults, "bootstrap": bootstrap, "topic_prefix": prefix, "web_port": self.web_port, **options}
         self._arguments = ["serve", *(part for name, value in given.items() for part in _option(name, value))]
         self.process: subprocess.Popen[bytes] | None = None
@@ -46,6 +49,9 @@ class Serving:
 
     def start(self) -> Self:
         """Start the supervisor; do not wait."""
+        if self._release:
+            self._release()
+            self._release = None
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command(*self._arguments),

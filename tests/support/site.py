@@ -4,18 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.keyfiles import generate_keys
+from cli.releasing import release_bundle
 from contracts.identifiers import PSEUDONYM_KEY_FILE
 from contracts.mac import KEYRING_FILE, Keyring
+from contracts.settings import Settings
 from models.sign import PRIVATE_KEY_FILE
 from models.train import train_bundle
 
 
 @dataclass(frozen=True)
 class Site:
-    """Directories of a bundle and of the keys of the sources `uci` and `synthetic`; tests change copies of them."""
+    """Directories: a bundle, the keys of the sources `uci` and `synthetic`, a store. Tests change copies of them."""
 
     bundle: Path
     keys: Path
+    store: Path
 
     @property
     def keyring(self) -> Keyring:
@@ -27,9 +30,15 @@ class Site:
         return bytes.fromhex((self.keys / PSEUDONYM_KEY_FILE).read_text())
 
 
+def release(site: Site, bootstrap: str, prefix: str) -> None:
+    """Release the site's bundle as the champion of the system under `prefix`."""
+    settings = Settings(bootstrap=bootstrap, topic_prefix=prefix, keys=str(site.keys), store=str(site.store))
+    release_bundle(settings, site.bundle, role="champion", reason="a test", days=30)
+
+
 def make_site(directory: Path) -> Site:
     """Generate keys and train a model in `directory`; takes about 5 s."""
-    site = Site(directory / "bundle", directory / "keys")
+    site = Site(directory / "bundle", directory / "keys", directory / "store")
     list(generate_keys(site.keys, ("uci", "synthetic")))
     train_bundle(site.bundle, site.keys / PRIVATE_KEY_FILE)
     return site

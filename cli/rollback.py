@@ -1,0 +1,44 @@
+"""`cardiosentry rollback`."""
+
+from pathlib import Path
+
+import click
+
+from cli.options import setting_options
+from contracts.errors import UserError
+from contracts.releases import ROLES, Role
+from contracts.settings import Settings
+
+
+@click.command
+@click.option("--role", type=click.Choice(ROLES), default="champion", show_default=True)
+@click.option("--to", "digest", metavar="DIGEST", help="An earlier bundle of the role [the one before the live one].")
+@click.option("--reason", required=True, metavar="TEXT", help="Why, for whoever reads it at night; it is signed.")
+@click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How long it may be loaded.")
+@click.option("--key", type=click.Path(path_type=Path), metavar="PEM", help="The signing key [the one in --keys].")
+@setting_options("bootstrap", "topic_prefix", "keys")
+def command(settings: Settings, role: Role, digest: str | None, reason: str, days: int, key: Path | None) -> None:
+    """Release an earlier bundle again, as the next version of its role. The one that is live now may come back later.
+
+    \b
+    Example:
+      cardiosentry rollback --reason "false alarms on ward 7" --bootstrap localhost:9092
+    """
+    from cli.releasing import announce, now_ms, read_releases, signing_key
+    from models.release import sign_rollback
+
+    signer = signing_key(settings, key)
+    log = read_releases(settings)
+    live = log.candidates(role, now_ms=now_ms())
+    earlier = [
+        release
+        for release in reversed(log.releases(role))
+        if release.digest not in log.revoked
+        and (release.digest == digest if digest else bool(live) and release.digest != live[0].digest)
+    ]
+    if not earlier:
+        wanted = digest or "a bundle before the live one"
+        raise UserError(f"role {role}: expected {wanted} among its releases that are not revoked, found none")
+    version = log.next_version(role)
+    announce(settings, log, sign_rollback(earlier[0], log, signer, reason=reason, now_ms=now_ms(), days=days))
+    click.echo(f"released {role} {version} {earlier[0].digest}, which was version {earlier[0].version}")

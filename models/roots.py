@@ -1,0 +1,51 @@
+"""Making trust roots: the first one, of one person, with which a system starts."""
+
+import os
+import time
+from pathlib import Path
+
+import msgspec
+from cryptography.hazmat.primitives import serialization
+
+from contracts.errors import UserError
+from contracts.features import FeatureTable
+from contracts.releases import ROLES, ROOT_TYPE, RolePolicy, Signer, TrustRoot, table_digest
+from models.dsse import KeyProvider, encode_envelope, key_id, seal
+from models.trust import MAX_ROOT_BYTES, Trust, first_root
+
+ROOT_FILE = "trust-root.json"
+_DAYS = 365
+
+
+def make_first_root(key: KeyProvider, name: str, table: FeatureTable, *, now_ms: int) -> bytes:
+    """Return version 1 of a trust root: one person, who may release for every role, revoke, and sign the next root."""
+    pem = key.public_key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    owner = Signer(name=name, kind="person", public_key=pem.decode(), roles=ROLES, may_revoke=True)
+    root = TrustRoot(
+        version=1,
+        created_at=now_ms,
+        expires_at=now_ms + _DAYS * 86_400_000,
+        feature_table=table_digest(table),
+        signers={key_id(key.public_key): owner},
+        roles={role: RolePolicy() for role in ROLES},
+        root_signers=(key_id(key.public_key),),
+    )
+    return encode_envelope(seal(ROOT_TYPE, msgspec.json.encode(root), [key]))
+
+
+def write_first_root(directory: Path, key: KeyProvider, name: str, table: FeatureTable) -> None:
+    """Write trust-root.json into `directory`, where none may be."""
+    content = make_first_root(key, name, table, now_ms=time.time_ns() // 1_000_000)
+    with os.fdopen(os.open(directory / ROOT_FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644), "wb") as file:
+        file.write(content)
+
+
+def read_root(directory: Path) -> Trust:
+    """Return the trust root in a directory of keys; raises `UserError` (with it `ModelRejected`)."""
+    path = directory / ROOT_FILE
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_ROOT_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"{path}: expected the trust root of `keys generate`, got: {error.strerror}") from None
+    return first_root(content)

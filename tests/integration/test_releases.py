@@ -1,0 +1,218 @@
+"""Releases reach a running worker: the champion changes, goes and comes back, and no event is lost or doubled."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from cli.releasing import announce, read_releases, release_bundle
+from contracts.releases import Release
+from contracts.settings import Settings
+from contracts.topics import RELEASES, SECURITY_ALERTS
+from models.keyfile import KeyFile
+from models.release import sign_release, sign_revocation, sign_rollback
+from models.sign import PRIVATE_KEY_FILE
+from models.train import train_bundle
+from models.verify import read_bundle, verify_bundle
+from tests.integration.stream import Patients, SteadyLoad, Stream
+from tests.support.broker import Broker
+from tests.support.reading import read_topic
+from tests.support.serving import Serving
+from tests.support.site import Site
+from tests.support.waiting import wait_for
+
+LIVE_S = 20.0
+"""A release is live within a second or two on an idle machine."""
+
+
+@pytest.fixture(scope="module")
+def other(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second bundle, of another seed, signed by the same key."""
+    bundle = tmp_path_factory.mktemp("other") / "bundle"
+    train_bundle(bundle, site.keys / PRIVATE_KEY_FILE, seed=77)
+    return bundle
+
+
+class Running:
+    """A worker over fresh topics, with the means to release to it."""
+
+    def __init__(self, kafka: Broker, site: Site, directory: Path) -> None:
+        self.site = Site(site.bundle, site.keys, directory / "store")
+        self.prefix = kafka.topics("release")
+        self.stream = Stream(kafka, self.prefix)
+        self.bootstrap = kafka.bootstrap
+        self.settings = Settings(
+            bootstrap=kafka.bootstrap, topic_prefix=self.prefix, keys=str(site.keys), store=str(self.site.store)
+        )
+        self.key = KeyFile.load(site.keys / PRIVATE_KEY_FILE)
+        self.patients = Patients(site, seed=4)
+        self.serving = Serving(self.site, kafka.bootstrap, self.prefix, directory / "log")
+
+    def release(self, bundle: Path) -> str:
+        """Release a bundle as the champion; return its digest."""
+        return release_bundle(self.settings, bundle, role="champion", reason="a test", days=30).split()[-1]
+
+    def revoke(self, digest: str) -> None:
+        log = read_releases(self.settings)
+        announce(self.settings, log, sign_revocation(digest, self.key, reason="a test", now_ms=now_ms()))
+
+    def write(self, record: bytes) -> None:
+        """Write a record to model-releases as it is."""
+        producer = Producer({"bootstrap.servers": self.bootstrap})
+        producer.produce(self.prefix + RELEASES.name, record)
+        assert producer.flush(10) == 0
+
+    def champion(self) -> str:
+        """Return the digest that the worker says it scores with, empty for none."""
+        page = self.serving.get("/metrics")[1]
+        lines = [line for line in page.splitlines() if line.startswith("cardiosentry_model_info{")]
+        return lines[0].partition('digest="')[2].partition('"')[0] if lines else ""
+
+    def wait_for_champion(self, digest: str) -> None:
+        wait_for(lambda: self.champion() == digest, LIVE_S, self.serving.text)
+
+    def score(self, count: int) -> set[str]:
+        """Send events and return the digests that scored them."""
+        events = self.patients.events(count)
+        self.stream.produce(events)
+        outputs = self.stream.outputs(explain=self.serving.text)
+        assert sorted(outputs.event_ids) == sorted(event.event_id for event in events)
+        return {prediction.model.digest for prediction in outputs.predictions}
+
+    def alerts(self) -> list[tuple[str, str]]:
+        """Return rule and message of every alert so far."""
+        records = read_topic(self.bootstrap, self.prefix + SECURITY_ALERTS.name, timeout_s=30)
+        found = [json.loads(record.value or b"") for record in records]
+        return [(each["rule"]["id"], each["message"]) for each in found]
+
+    def wait_for_alert(self, rule: str, said: str) -> None:
+        wait_for(
+            lambda: any(rule == id_ and said in message for id_, message in self.alerts()),
+            LIVE_S,
+            lambda: f"{rule}: {said}; {self.alerts()}",
+        )
+
+
+@pytest.fixture
+def running(kafka: Broker, site: Site, tmp_path: Path) -> Iterator[Running]:
+    found = Running(kafka, site, tmp_path)
+    with found.serving:
+        found.serving.start().wait_until_ready()
+        yield found
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def test_a_champion_is_replaced_rolled_back_revoked_and_released_again(
+    running: Running, site: Site, other: Path
+) -> None:
+    first = running.champion()
+    assert running.score(50) == {first}
+    second = running.release(other)
+    running.wait_for_champion(second)
+    assert running.score(50) == {second}
+    log = read_releases(running.settings)
+    announce(
+        running.settings,
+        log,
+        sign_rollback(log.releases("champion")[0], log, running.key, reason="a test", now_ms=now_ms(), days=30),
+    )
+    running.wait_for_champion(first)
+    running.release(other)
+    running.wait_for_champion(second)
+    running.revoke(second)
+    running.wait_for_champion(first)
+    assert running.score(50) == {first}
+    # Without any champion nothing is scored and nothing is lost.
+    running.revoke(first)
+    running.wait_for_champion("")
+    assert running.serving.get("/health/ready") == (503, "no champion released")
+    running.wait_for_alert("no-champion", "expected a champion")
+    waiting = running.patients.events(20)
+    running.stream.produce(waiting)
+    third = running.release(retrained(running, 78))
+    running.wait_for_champion(third)
+    outputs = running.stream.outputs(explain=running.serving.text)
+    assert {(p.event_id, p.model.digest) for p in outputs.predictions} == {(e.event_id, third) for e in waiting}
+    assert len(outputs.predictions) == len(waiting)
+    assert running.serving.exits() == []
+
+
+def retrained(running: Running, seed: int) -> Path:
+    bundle = Path(running.settings.store).parent / f"bundle-{seed}"
+    train_bundle(bundle, Path(running.settings.keys) / PRIVATE_KEY_FILE, seed=seed)
+    return bundle
+
+
+def test_the_champion_changes_under_load_and_every_event_is_scored_once(
+    running: Running, site: Site, other: Path
+) -> None:
+    first, second = running.champion(), verify_bundle(other, site.keys / "model-signing.pub").digest
+    with SteadyLoad(running.stream, site, 2000) as load:
+        for number in range(6):
+            time.sleep(0.5)
+            running.release(site.bundle if number % 2 else other)
+            running.wait_for_champion(first if number % 2 else second)
+        load.finish()
+    outputs = running.stream.outputs(explain=running.serving.text)
+    assert sorted(outputs.event_ids) == sorted(event_id for _, event_id in load.sent)
+    assert {prediction.model.digest for prediction in outputs.predictions} == {first, second}
+    assert not outputs.quarantined
+    assert running.serving.exits() == []
+
+
+def test_what_is_not_to_be_trusted_changes_nothing_and_is_reported(
+    running: Running, site: Site, other: Path, tmp_path: Path
+) -> None:
+    first = running.champion()
+    running.write(b"\x80\x04pickle")
+    running.wait_for_alert("release-refused", "expected a signed envelope")
+    # Signed as it should be, but the store hands out other bytes.
+    second = verify_bundle(other, site.keys / "model-signing.pub").digest
+    release_tampered(running, other)
+    running.wait_for_alert("release-refused", "got others")
+    assert running.champion() == first != second
+    assert running.score(20) == {first}
+
+
+def release_tampered(running: Running, bundle: Path) -> None:
+    """Announce a bundle whose model changed on its way into the store."""
+    log = read_releases(running.settings)
+    files = read_bundle(bundle)
+    digest = verify_bundle(bundle, Path(running.settings.keys) / "model-signing.pub").digest
+    statement = sign_release(
+        files, digest, log, running.key, role="champion", reason="a test", now_ms=now_ms(), days=30
+    )
+    entry = log.read(statement)
+    assert entry
+    assert isinstance(entry.statement, Release)
+    for file in entry.statement.files:
+        place = Path(running.settings.store) / file.sha256[:2] / file.sha256
+        place.parent.mkdir(exist_ok=True)
+        content = files[file.name]
+        place.write_bytes(content if file.name != "model.onnx" else content[:-1] + bytes([content[-1] ^ 1]))
+    running.write(statement)
+
+
+def test_a_worker_that_starts_late_or_again_ends_on_the_same_model(running: Running, site: Site, other: Path) -> None:
+    second = running.release(other)
+    running.wait_for_champion(second)
+    (worker,) = running.serving.workers()
+    worker.kill()
+    worker.wait(10)
+    running.serving.wait_until_ready()
+    assert running.champion() == second
+    assert running.score(20) == {second}
+    running.serving.stop()
+    shutil.rmtree(running.site.store)  # what is not in the store cannot be loaded: the worker waits for it
+    running.serving.start()
+    running.wait_for_alert("release-unavailable", "expected the file")
+    assert running.champion() == ""
+    running.release(other)
+    running.wait_for_champion(second)
