@@ -1,10 +1,7 @@
 """What a worker reports of releases, as ECS documents on security-alerts: once each, never a flood."""
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from confluent_kafka import Producer
+from collections.abc import Callable
 
 from contracts.alerts import Rule, Severity, alert
 from contracts.codec import encode
@@ -26,12 +23,10 @@ _MAX_REMEMBERED = 10_000
 
 
 class ReleaseAlerts:
-    """Writes alerts with a producer of its own: they belong to no event and so to no transaction."""
+    """Says each thing once. `write` takes an alert as JSON; `worker` names who says it."""
 
-    def __init__(self, properties: Mapping[str, str], topic: str, worker: str, clock_ms: Callable[[], int]) -> None:
-        own: dict[str, Any] = {"enable.idempotence": True, "acks": "all", **properties}
-        self._producer = Producer(own)
-        self._topic = topic
+    def __init__(self, write: Callable[[bytes], None], worker: str, clock_ms: Callable[[], int]) -> None:
+        self._write = write
         self._worker = worker
         self._clock_ms = clock_ms
         self._said: set[str] = set()
@@ -96,5 +91,4 @@ class ReleaseAlerts:
             technique=technique,
             labels={**labels, "worker": self._worker},
         )
-        self._producer.produce(self._topic, encode(made), self._worker.encode())
-        self._producer.poll(0)
+        self._write(encode(made))

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
 from contracts.errors import ModelRejected, RetryableError
 from contracts.releases import Release
@@ -33,6 +33,17 @@ _PROPERTIES: dict[str, str | bool] = {
     "auto.offset.reset": "earliest",
     "fetch.wait.max.ms": "100",
 }
+
+
+def alert_writer(properties: Mapping[str, str], topic: str) -> Callable[[bytes], None]:
+    """Return what writes alerts with a producer of its own: they belong to no event and so to no transaction."""
+    producer = Producer({"enable.idempotence": True, "acks": "all", **properties})
+
+    def write(alert: bytes) -> None:
+        producer.produce(topic, alert, b"model-releases")
+        producer.poll(0)
+
+    return write
 
 
 class ReleaseWatcher(threading.Thread):

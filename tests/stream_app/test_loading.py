@@ -1,0 +1,109 @@
+"""From a release to a model: what does not fit together does not load."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from contracts.errors import ModelRejected, RetryableError
+from contracts.heart_disease import HEART_DISEASE
+from contracts.releases import Release, ReleasedFile
+from models.bundle import bundle_digest
+from models.keyfile import KeyFile
+from models.release_log import ReleaseLog
+from models.roots import make_first_root
+from models.store import DirectoryStore
+from models.trust import first_root
+from models.verify import read_bundle
+from stream_app.decode import Decoder
+from stream_app.loading import Loader
+from tests.conftest import Trained
+from tests.models.signers import DAY_MS, NOW_MS
+from tests.stream_app.support import CHECKS, batch_of, good_event, wire
+from tests.stream_app.support import NOW_MS as SCORED_MS
+
+Change = Callable[[dict[str, bytes]], object]
+
+
+def loader(trained: Trained, store: DirectoryStore, table: object = HEART_DISEASE) -> Loader:
+    key = KeyFile.load(trained.private_key)
+    root = make_first_root(key, "Ada", table, now_ms=NOW_MS)  # type: ignore[arg-type]
+    return Loader(
+        store,
+        ReleaseLog(first_root(root)),
+        lambda event: Decoder(event, "observed_at", require_mac=True, **CHECKS),
+    )
+
+
+def release_of(files: dict[str, bytes], **changes: object) -> Release:
+    listed = tuple(
+        ReleasedFile(name=name, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+        for name, content in files.items()
+    )
+    made = Release(
+        role="champion",
+        version=3,
+        digest=bundle_digest(files),
+        files=listed,
+        created_at=NOW_MS,
+        expires_at=NOW_MS + DAY_MS,
+        reason="a test",
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryStore:
+    return DirectoryStore(tmp_path / "store")
+
+
+def put(store: DirectoryStore, files: dict[str, bytes]) -> dict[str, bytes]:
+    for content in files.values():
+        store.put(content)
+    return files
+
+
+def test_a_released_bundle_scores(trained: Trained, store: DirectoryStore) -> None:
+    release = release_of(put(store, read_bundle(trained.bundle)))
+    model = loader(trained, store)(release)
+    assert (model.release, model.bundle.digest) == (release, trained.digest)
+    decoded = model.decoder(batch_of([wire(good_event())]), SCORED_MS)
+    predictions, _ = model.score(decoded, SCORED_MS)
+    assert trained.digest.encode() in predictions[0]
+
+
+def test_a_store_without_the_files_may_have_them_later(trained: Trained, store: DirectoryStore) -> None:
+    with pytest.raises(RetryableError, match="expected the file"):
+        loader(trained, store)(release_of(read_bundle(trained.bundle)))
+
+
+def test_a_bundle_for_other_features_is_refused(trained: Trained, store: DirectoryStore) -> None:
+    release = release_of(put(store, read_bundle(trained.bundle)))
+    other = msgspec.structs.replace(HEART_DISEASE, max_missing=HEART_DISEASE.max_missing - 1)
+    with pytest.raises(ModelRejected, match="expected the feature table"):
+        loader(trained, store, other)(release)
+
+
+def test_a_statement_that_names_another_bundle_is_refused(trained: Trained, store: DirectoryStore) -> None:
+    release = release_of(put(store, read_bundle(trained.bundle)), digest="sha256:" + "0" * 64)
+    with pytest.raises(ModelRejected, match="expected the bundle sha256:000"):
+        loader(trained, store)(release)
+
+
+DAMAGES: dict[str, tuple[Change, str]] = {
+    "a changed model": (lambda f: f.update({"model.onnx": f["model.onnx"] + b"x"}), "the bytes that were signed"),
+    "another signature": (lambda f: f.update({"model.sig": b"{}"}), "OpenSSF Model Signing"),
+    "a file that nobody signed": (lambda f: f.update({"tokenizer.pkl": b"x"}), "a file that the signature is over"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_released_bundle_must_carry_its_own_signature(trained: Trained, store: DirectoryStore, damage: str) -> None:
+    """Even where the statement vouches for the bytes: who releases and who trains may be different people."""
+    change, said = DAMAGES[damage]
+    files = read_bundle(trained.bundle)
+    change(files)
+    with pytest.raises(ModelRejected, match=said):
+        loader(trained, store)(release_of(put(store, files)))

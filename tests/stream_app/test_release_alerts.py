@@ -1,0 +1,71 @@
+"""Alerts about releases: each thing once, a flood counted, and nothing that ECS does not have."""
+
+import json
+from typing import Any
+
+import pytest
+
+from models.release_log import ReleaseLog
+from models.trust import first_root
+from models.verify import VerifiedBundle
+from stream_app.model_slot import ModelSlot
+from stream_app.release_alerts import ReleaseAlerts
+from tests.models.signers import DAY_MS, NOW_MS, root
+from tests.producers.support import AT_MS
+from tests.stream_app.support import loaded
+
+
+@pytest.fixture
+def written() -> list[dict[str, Any]]:
+    return []
+
+
+@pytest.fixture
+def alerts(written: list[dict[str, Any]]) -> ReleaseAlerts:
+    return ReleaseAlerts(lambda alert: written.append(json.loads(alert)), "worker-0", lambda: NOW_MS)
+
+
+def test_a_refusal_is_reported_once_with_where_and_why(alerts: ReleaseAlerts, written: list[dict[str, Any]]) -> None:
+    for _ in range(3):
+        alerts.refused("expected a signed envelope", "0/17")
+    (alert,) = written
+    assert (alert["rule"]["id"], alert["message"]) == ("release-refused", "expected a signed envelope")
+    assert alert["labels"] == {"origin": "0/17", "worker": "worker-0"}
+    assert alert["threat"]["technique"]["id"] == ["AML.T0018"]
+
+
+def test_a_flood_of_refusals_is_counted(
+    alerts: ReleaseAlerts, written: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("stream_app.release_alerts.time.monotonic", lambda: now)
+    for number in range(1000):
+        alerts.refused("junk", f"0/{number}")
+    assert len(written) == 6
+    now += 61
+    alerts.refused("junk", "0/1000")
+    assert written[-1]["labels"]["refused_before_unreported"] == "994"
+
+
+def test_no_champion_is_reported_each_time_that_there_is_none(
+    alerts: ReleaseAlerts, written: list[dict[str, Any]], verified: VerifiedBundle
+) -> None:
+    log, slot = ReleaseLog(first_root(root(created_at=AT_MS, expires_at=AT_MS + 400 * DAY_MS))), ModelSlot()
+    for _ in range(3):
+        alerts.state(log, slot, AT_MS)
+    slot.put(loaded(verified))
+    alerts.state(log, slot, AT_MS)
+    slot.put(None)
+    alerts.state(log, slot, AT_MS)
+    assert [alert["rule"]["id"] for alert in written if alert["rule"]["id"] != "release-ending"] == ["no-champion"] * 2
+
+
+def test_an_end_is_reported_a_week_before_and_when_it_comes(
+    alerts: ReleaseAlerts, written: list[dict[str, Any]], verified: VerifiedBundle
+) -> None:
+    end = AT_MS + DAY_MS  # of the loaded release
+    log, slot = ReleaseLog(first_root(root(created_at=AT_MS, expires_at=AT_MS + 400 * DAY_MS))), ModelSlot()
+    slot.put(loaded(verified))
+    for at in (end - 8 * DAY_MS, end - 6 * DAY_MS, end - 5 * DAY_MS, end + DAY_MS, end + 2 * DAY_MS):
+        alerts.state(log, slot, at)
+    assert [alert["message"] for alert in written] == ["champion 1: it ends in 144 h", "champion 1: it ended 24 h ago"]
