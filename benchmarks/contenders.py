@@ -187,6 +187,7 @@ def _serve_command(place: Place) -> list[str]:
         "--bootstrap": place.bootstrap,
         "--topic-prefix": place.prefix,
         "--store": str(place.scratch / "store"),
+        "--state": str(place.scratch / "state"),
         "--keys": str(place.keys),
         "--group": place.group,
         "--web-port": "0",

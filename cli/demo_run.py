@@ -102,6 +102,7 @@ class Demo:
         options = {
             "--bootstrap": address,
             "--store": self._directory / "store",
+            "--state": self._directory / "state",
             "--keys": self._keys,
             "--web-port": port,
         }

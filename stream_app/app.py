@@ -32,6 +32,7 @@ from stream_app.processor import Processor
 from stream_app.quarantine import PUBLIC_KEY_FILE as REVIEWERS_FILE
 from stream_app.quarantine import Sealer, load_reviewers_public_key
 from stream_app.release_alerts import ReleaseAlerts
+from stream_app.release_memory import ReleaseMemory
 from stream_app.releases import ReleaseWatcher, alert_writer
 from stream_app.telemetry import Telemetry
 from stream_app.transport import Consumer, Transport
@@ -123,6 +124,7 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
         ReleaseAlerts(alert_writer(kafka_properties(settings), alerts_topic), slot_name(settings, slot), _now_ms),
         app.die,
         _now_ms,
+        lambda cluster: ReleaseMemory(Path(settings.state) / f"{cluster}-{slot_name(settings, slot)}.releases"),
     )
     watcher.catch_up()
     watcher.start()

@@ -16,6 +16,7 @@ REFUSED = Rule("release-refused", "Release refused", "1", _RUNBOOKS + "release-r
 UNAVAILABLE = Rule("release-unavailable", "Released model not in the store", "1", _RUNBOOKS + "release-unavailable.md")
 NO_CHAMPION = Rule("no-champion", "No champion to score with", "1", _RUNBOOKS + "no-champion.md")
 ENDING = Rule("release-ending", "Release or trust root is about to end", "1", _RUNBOOKS + "release-ending.md")
+CUT = Rule("release-log-cut", "Records of model-releases deleted", "1", _RUNBOOKS + "release-log-cut.md")
 
 _WEEK_MS = 7 * 86_400_000
 _REFUSALS_A_MINUTE = 6
@@ -46,6 +47,10 @@ class ReleaseAlerts:
         counted, self._not_said = self._not_said, 0
         labels = {"origin": origin} | ({"refused_before_unreported": str(counted)} if counted else {})
         self._say(f"refused {origin}", REFUSED, why, "high", labels, technique=_MANIPULATED)
+
+    def cut(self, why: str) -> None:
+        """Report that records are gone which are to be kept for ever."""
+        self._say("cut", CUT, why, "high", {}, technique=_MANIPULATED)
 
     def unavailable(self, why: str, release: Release) -> None:
         """Report a release whose files cannot be had."""

@@ -9,16 +9,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from contracts.errors import ModelRejected, RetryableError
 from contracts.releases import Release
 from models.release_log import ReleaseLog
 from stream_app.model_slot import LoadedModel, ModelSlot
 from stream_app.release_alerts import ReleaseAlerts
+from stream_app.release_memory import ReleaseMemory, Remembered
 
 log = logging.getLogger("cardiosentry")
+
+T = TypeVar("T")
 
 _POLL_S = 0.2
 _RETRY_S = 2.0  # a store that does not answer
@@ -47,7 +52,10 @@ def alert_writer(properties: Mapping[str, str], topic: str) -> Callable[[bytes],
 
 
 class ReleaseWatcher(threading.Thread):
-    """Follows one role's releases. `load` turns a release into a model, raising `ModelRejected` or `RetryableError`."""
+    """Follows the champion's releases. `load` makes a model of one, raising `ModelRejected` or `RetryableError`.
+
+    `memory` gives the memory for a cluster, by its id: what was released on one says nothing about another.
+    """
 
     def __init__(
         self,
@@ -59,10 +67,13 @@ class ReleaseWatcher(threading.Thread):
         alerts: ReleaseAlerts,
         on_error: Callable[[BaseException], None],
         clock_ms: Callable[[], int],
+        memory: Callable[[str], ReleaseMemory],
     ) -> None:
         super().__init__(name="releases", daemon=True)
         self._consumer = Consumer({**_PROPERTIES, **properties, "group.id": _PROPERTIES["group.id"]})
-        self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        self._topic = topic
+        self._memory_of = memory
+        self._remembered: list[Remembered] = []
         self._releases = releases
         self._load = load
         self._slot = slot
@@ -73,44 +84,60 @@ class ReleaseWatcher(threading.Thread):
         self._retry_at = 0.0
 
     def catch_up(self) -> None:
-        """Read what stands in the topic and load what is live. Blocks until the broker answers."""
-        say_at = time.monotonic() + _SAY_S
-        while True:
-            message = self._consumer.poll(_POLL_S)
-            if message is None:
-                if time.monotonic() > say_at:
-                    log.warning("waiting for the broker to hand out model-releases")
-                    say_at = time.monotonic() + _SAY_S
-                continue
-            error = message.error()
-            if error is None:
-                self._read(message.value() or b"", f"{message.partition()}/{message.offset()}", report=False)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                break
+        """Read what is remembered and what stands in the topic; load what is live. Blocks until the broker answers."""
+        self._memory = self._memory_of(_ask(lambda: self._consumer.list_topics(timeout=_SAY_S)).cluster_id or "")
+        for remembered in self._memory.read():
+            with suppress(ModelRejected):  # the trust root that this worker is given now may be a later one
+                self._releases.read(remembered.content)
+                self._remembered.append(remembered)
+        self._begin()
+        while not self._at_end(self._poll(report=False)):
+            pass
         self._settle()
 
     def run(self) -> None:
         try:
             while True:
-                message = self._consumer.poll(_POLL_S)
-                if message is not None and message.error() is None:
-                    self._read(message.value() or b"", f"{message.partition()}/{message.offset()}", report=True)
-                    self._settle()
-                elif time.monotonic() > self._retry_at:
+                message = self._poll(report=True)
+                if (message is not None and message.error() is None) or time.monotonic() > self._retry_at:
                     self._settle()
         except BaseException as error:  # without releases a revocation would go unheard
             self._on_error(error)
 
-    def _read(self, content: bytes, origin: str, *, report: bool) -> None:
+    def _begin(self) -> None:
+        """Read on after the last record that is remembered, or from the beginning where records are missing."""
+        wanted = self._remembered[-1].offset + 1 if self._remembered else 0
+        first, end = _ask(lambda: self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_SAY_S))
+        if first > 0 or end < wanted:
+            why = f"expected every record up to {wanted}, got those from {first} to {end}: some were deleted"
+            log.warning("release log cut why=%r", why)
+            self._alerts.cut(why)
+        start = wanted if first <= wanted <= end else first
+        self._consumer.assign([TopicPartition(self._topic, 0, start)])
+
+    def _poll(self, *, report: bool) -> Message | None:
+        message = self._consumer.poll(_POLL_S)
+        if message is not None and message.error() is None:
+            self._read(message.value() or b"", message.offset() or 0, report=report)
+        return message
+
+    @staticmethod
+    def _at_end(message: Message | None) -> bool:
+        error = message.error() if message is not None else None
+        return error is not None and error.code() == KafkaError._PARTITION_EOF
+
+    def _read(self, content: bytes, offset: int, *, report: bool) -> None:
         try:
             entry = self._releases.read(content)
         except ModelRejected as error:
-            log.warning("release refused origin=%s why=%r", origin, str(error))
+            log.warning("release refused offset=%d why=%r", offset, str(error))
             if report:  # what stood there before this worker began was reported by those who saw it come
-                self._alerts.refused(str(error), origin)
+                self._alerts.refused(str(error), f"{self._topic}/0/{offset}")
             return
         if entry is not None:
-            log.info("release log origin=%s signed_by=%s", origin, ",".join(entry.signed_by))
+            self._remembered.append(Remembered(offset, content))
+            self._memory.replace(self._remembered)
+            log.info("release log offset=%d signed_by=%s", offset, ",".join(entry.signed_by))
 
     def _settle(self) -> None:
         """Bring the slot to what is live."""
@@ -138,3 +165,16 @@ class ReleaseWatcher(threading.Thread):
                 self._alerts.unavailable(str(error), release)
             break
         self._alerts.state(self._releases, self._slot, self._clock_ms())
+
+
+def _ask(call: Callable[[], T | None]) -> T:
+    """Ask the broker until it answers."""
+    while True:
+        try:
+            answer = call()
+        except KafkaException as exception:
+            log.warning("waiting for the broker to hand out releases error=%s", exception.args[0].str())
+        else:
+            if answer is not None:
+                return answer
+        time.sleep(_POLL_S)

@@ -21,6 +21,7 @@ VALUES: dict[str, tuple[str, str, Any, list[Any]]] = {
     "instance": ('"file"', "env", "option", ["file", "env", "option"]),
     "store": ('"file"', "env", "option", ["file", "env", "option"]),
     "keys": ('"file"', "env", "option", ["file", "env", "option"]),
+    "state": ('"file"', "env", "option", ["file", "env", "option"]),
     "require_mac": ("false", "true", False, [False, True, False]),
     "max_future_s": ("1", "2", 3, [1, 2, 3]),
     "delivery": (

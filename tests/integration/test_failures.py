@@ -52,7 +52,16 @@ def prefix(kafka: Broker) -> str:
 def serve(kafka: Broker, prefix: str, site: Site, tmp_path: Path) -> list[str]:
     """Return the arguments of a `serve` over a copy of the site's keys in `tmp_path`; spoil that."""
     shutil.copytree(site.keys, tmp_path / "keys")
-    paths = ["--store", str(tmp_path / "store"), "--keys", str(tmp_path / "keys"), "--web-port", "0"]
+    paths = [
+        "--store",
+        str(tmp_path / "store"),
+        "--state",
+        str(tmp_path / "state"),
+        "--keys",
+        str(tmp_path / "keys"),
+        "--web-port",
+        "0",
+    ]
     return ["serve", "--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, *paths]
 
 
@@ -163,6 +172,7 @@ def test_fausts_own_command_runs_a_worker_with_settings_from_the_environment(
         "CARDIOSENTRY_GROUP": stream.group,
         "CARDIOSENTRY_INSTANCE": "faust",
         "CARDIOSENTRY_STORE": str(site.store),
+        "CARDIOSENTRY_STATE": str(tmp_path / "state"),
         "CARDIOSENTRY_KEYS": str(site.keys),
         "CARDIOSENTRY_REQUIRE_MAC": "false",
         "CARDIOSENTRY_WEB_PORT": "0",

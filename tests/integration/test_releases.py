@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from cli.releasing import announce, read_releases, release_bundle
 from contracts.releases import Release
@@ -19,7 +20,7 @@ from models.sign import PRIVATE_KEY_FILE
 from models.train import train_bundle
 from models.verify import read_bundle, verify_bundle
 from tests.integration.stream import Patients, SteadyLoad, Stream
-from tests.support.broker import Broker
+from tests.support.broker import Broker, create_topics, new_topic
 from tests.support.reading import read_topic
 from tests.support.serving import Serving
 from tests.support.site import Site
@@ -216,3 +217,22 @@ def test_a_worker_that_starts_late_or_again_ends_on_the_same_model(running: Runn
     assert running.champion() == ""
     running.release(other)
     running.wait_for_champion(second)
+
+
+def test_deleting_records_brings_no_older_model_back(running: Running, site: Site, other: Path) -> None:
+    first = running.champion()
+    second = running.release(other)
+    running.wait_for_champion(second)
+    running.revoke(first)
+    running.serving.stop()
+    topic = running.prefix + RELEASES.name
+    admin = AdminClient({"bootstrap.servers": running.bootstrap})
+    for deleted in admin.delete_topics([topic]).values():
+        deleted.result(30)
+    create_topics(running.bootstrap, [new_topic(RELEASES, running.prefix, 1)])
+    # Only the first champion's release is left, validly signed, and no revocation.
+    release_bundle(running.settings, site.bundle, role="champion", reason="an old record", days=30)
+    running.serving.start().wait_until_ready()
+    running.wait_for_alert("release-log-cut", "some were deleted")
+    assert running.champion() == second
+    assert running.score(20) == {second}

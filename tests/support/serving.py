@@ -40,7 +40,14 @@ class Serving:
         self.log = log
         self._release: Callable[[], None] | None = partial(release, site, bootstrap, prefix)
         self.web_port = consecutive_free_ports(_MAX_WORKERS)
-        defaults = {"store": str(site.store), "keys": str(site.keys), "group": f"{prefix}group", "instance": "test"}
+        state = str(log.with_name(f"{log.name}-state"))
+        defaults = {
+            "store": str(site.store),
+            "state": state,
+            "keys": str(site.keys),
+            "group": f"{prefix}group",
+            "instance": "test",
+        }
         given = {**defaults, "bootstrap": bootstrap, "topic_prefix": prefix, "web_port": self.web_port, **options}
         self._arguments = ["serve", *(part for name, value in given.items() for part in _option(name, value))]
         self.process: subprocess.Popen[bytes] | None = None
