@@ -63,11 +63,19 @@ class Evaluation(_Part, frozen=True, kw_only=True):
     specificity: Fraction
 
 
+class ReferenceRow(_Part, frozen=True, kw_only=True):
+    """Made-up features, None where missing, and the probability that the graph must give for them."""
+
+    values: tuple[float | None, ...]
+    probability: Fraction
+
+
 class Manifest(_Part, frozen=True, kw_only=True):
     """Everything about a model that is not its graph. A reader refuses fields and formats that it does not know.
 
     A probability of at least `threshold` is the decision "positive". `libraries` are the versions that made the graph.
-    `reference_statistics` has room for what drift is measured against.
+    `reference_rows` are tried before the model may score. `reference_statistics` has room for what drift is measured
+    against.
     """
 
     format: Literal[1] = 1
@@ -83,6 +91,7 @@ class Manifest(_Part, frozen=True, kw_only=True):
     seed: int
     libraries: dict[str, str]
     evaluation: Evaluation
+    reference_rows: Annotated[tuple[ReferenceRow, ...], msgspec.Meta(min_length=1, max_length=1000)]
     reference_statistics: dict[str, Any] | None = None
 
 

@@ -8,7 +8,9 @@ The steps, in this order, each on the bytes that were read once and that are han
    the SHA-256 of the bytes that were read.
 3. The statement is signed by one of the given keys (checked by OpenSSF's model_signing).
 4. The manifest parses strictly, under a format that we know.
-5. The graph loads, reads what the feature table names and gives probabilities.
+5. The graph holds what models/artefact.py allows and nothing else: no operator that is not listed, no other file.
+6. The graph loads, reads what the feature table names, gives probabilities, and for the manifest's reference rows the
+   manifest's own.
 
 A signature has no date and no expiry: which version may be loaded is a release's business, not a bundle's.
 """
@@ -27,6 +29,7 @@ from model_signing import hashing, verifying
 
 from contracts.errors import ModelRejected
 from contracts.releases import FILE_NAME
+from models import artefact
 from models.bundle import (
     BUNDLE_FILES,
     MANIFEST_FILE,
@@ -80,7 +83,7 @@ def verify_files(files: Mapping[str, bytes], keys: Mapping[str, bytes], *, where
         raise ModelRejected(
             f"{where / MODEL_FILE}: expected {manifest.model_bytes} bytes by the manifest, got {len(files[MODEL_FILE])}"
         )
-    fault = probe(manifest, files[MODEL_FILE])  # 5
+    fault = artefact.fault(files[MODEL_FILE]) or probe(manifest, files[MODEL_FILE])  # 5, 6
     if fault is not None:
         raise ModelRejected(f"{where / MODEL_FILE}: {fault}")
     return VerifiedBundle(manifest, bundle_digest(files), files[MODEL_FILE])

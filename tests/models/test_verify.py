@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -229,6 +230,11 @@ def edit_manifest(change: Callable[[dict[str, Any]], object]) -> Damage:
     return damage
 
 
+def drop_last_feature(manifest: dict[str, Any]) -> None:
+    for values in (manifest["feature_table"]["features"], *(row["values"] for row in manifest["reference_rows"])):
+        values.pop()
+
+
 def replace_model(content: bytes) -> Damage:
     def damage(bundle: Path) -> None:
         (bundle / "model.onnx").write_bytes(content)
@@ -254,7 +260,9 @@ SIGNED_FAULTS: dict[str, tuple[Damage, str]] = {
         "hard range",
     ),
     "the feature table of another model": (
-        edit_manifest(lambda m: m["feature_table"]["features"].pop()),
+        edit_manifest(
+            lambda m: (m["feature_table"]["features"].pop(), [r["values"].pop() for r in m["reference_rows"]])
+        ),
         "model.onnx: expected an input of any number of rows by 12 features",
     ),
     "another input": (edit_manifest(lambda m: m.update(input_name="x")), "model.onnx: expected one float32 input 'x'"),
@@ -262,6 +270,16 @@ SIGNED_FAULTS: dict[str, tuple[Damage, str]] = {
     "another size": (edit_manifest(lambda m: m.update(model_bytes=1)), "model.onnx: expected 1 bytes"),
     "a model that is garbage": (replace_model(b"garbage"), "model.onnx: expected an ONNX graph"),
     "an empty model": (replace_model(b""), "model.onnx: expected an ONNX graph"),
+    "a pickle in disguise": (replace_model(pickle.dumps({"evil": print})), "model.onnx: expected an ONNX graph"),
+    "no reference rows": (edit_manifest(lambda m: m.update(reference_rows=[])), "$.reference_rows"),
+    "other answers than the manifest's": (
+        edit_manifest(lambda m: m["reference_rows"][3].update(probability=0.99)),
+        "model.onnx: expected the probabilities of the manifest's reference rows",
+    ),
+    "reference rows of another model": (
+        edit_manifest(lambda m: m["reference_rows"][3]["values"].pop()),
+        "model.onnx: expected reference rows of 13 features",
+    ),
 }
 
 
