@@ -16,17 +16,19 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="No live view; the last line is one JSON object.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of patients and malformed records.")
-def command(seconds: float | None, rate: float, as_json: bool, seed: int) -> None:
+@click.option("--attack", type=click.Choice(["tampered-release"]), help="Attack the running system, two seconds in.")
+def command(seconds: float | None, rate: float, as_json: bool, seed: int, attack: str | None) -> None:
     """Score patients from Kafka, live, with nothing but this machine.
 
     Makes keys, trains and signs a model, starts the embedded broker and a worker, replays the 920 UCI patients and goes
     on with synthetic ones; one record in fifty is spoilt on purpose and ends in quarantine. Exits with 0 only if every
-    event sent came back, once.
+    event sent came back, once, and an attack raised its alerts and changed nothing.
 
     \b
     Example:
       cardiosentry demo
       cardiosentry demo --seconds 20 --json | tail -1
+      cardiosentry demo --attack tampered-release
     """
     from cli.demo_run import Demo
 
@@ -34,7 +36,7 @@ def command(seconds: float | None, rate: float, as_json: bool, seed: int) -> Non
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with tempfile.TemporaryDirectory(prefix="cardiosentry-demo-") as directory:
-        demo = Demo(Path(directory), rate=rate, seed=seed, seconds=seconds, stopped=stopped)
+        demo = Demo(Path(directory), rate=rate, seed=seed, seconds=seconds, stopped=stopped, attack=attack)
         good = demo.run(live=not as_json and sys.stdout.isatty())
     if as_json:
         from contracts.codec import encode

@@ -7,13 +7,15 @@ import threading
 import time
 import urllib.request
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import click
 from rich.live import Live
 
+from cli.attacks import ATTACKS
 from cli.embedded import EmbeddedBroker
 from cli.keyfiles import generate_keys, read_pseudonym_key
 from cli.releasing import release_bundle
@@ -38,6 +40,7 @@ from stream_app.configuration import read_keyring
 _START_TIMEOUT_S = 60.0
 _SETTLE_TIMEOUT_S = 30.0  # after the last event was sent
 _STOP_TIMEOUT_S = 40.0
+_ATTACK_S = 2.0
 _MALFORMED_SHARE = 0.02
 _OUTCOME_DELAY_S = 1.0
 # The embedded broker answers a fetch that finds nothing only after its longest wait, new records or not.
@@ -50,12 +53,22 @@ class Demo:
     """One run. `directory` gets keys, model and the worker's log; `stopped` ends it early."""
 
     def __init__(
-        self, directory: Path, *, rate: float, seed: int, seconds: float | None, stopped: threading.Event
+        self,
+        directory: Path,
+        *,
+        rate: float,
+        seed: int,
+        seconds: float | None,
+        stopped: threading.Event,
+        attack: str | None = None,
     ) -> None:
         self._directory = directory
         self._keys = directory / "keys"
         self._log = directory / "worker.log"
         self._rate, self._seed, self._seconds, self._stopped = rate, seed, seconds, stopped
+        self._attack = ATTACKS[attack] if attack else None
+        self._attack_at: float | None = None
+        self._digest = ""
         self._sent: deque[tuple[str, int, int]] = deque()  # from the producer's thread to the reader's
         self._failure: BaseException | None = None
         self.tally = Tally()
@@ -71,7 +84,7 @@ class Demo:
                     self._watch(broker.address, reader, worker, view)
         summary = self.tally.summary()
         nothing_lost = summary.unaccounted == 0 and summary.doubled == 0
-        good = nothing_lost and (summary.events_sent > 0 or self._stopped.is_set())
+        good = nothing_lost and (summary.events_sent > 0 or self._stopped.is_set()) and self._withstood()
         _say(
             f"{summary.events_sent} events sent: {summary.predictions} predictions, "
             f"{sum(summary.quarantined.values())} quarantined, {summary.unaccounted} unaccounted for, "
@@ -89,12 +102,28 @@ class Demo:
 
     def _release(self, address: str) -> str:
         """Release the model as its champion; return the address."""
-        settings = Settings(bootstrap=address, keys=str(self._keys), store=str(self._directory / "store"))
         say = release_bundle(
-            settings, self._directory / "bundle", role="champion", reason="the demo's first model", days=30
+            self._settings(address),
+            self._directory / "bundle",
+            role="champion",
+            reason="the demo's first model",
+            days=30,
         )
         _say(say)
+        self._digest = say.split()[-1]
         return address
+
+    def _settings(self, address: str) -> Settings:
+        return Settings(bootstrap=address, keys=str(self._keys), store=str(self._directory / "store"))
+
+    def _withstood(self) -> bool:
+        """Whether the attack, if there was one, raised its alerts, and the model is the one that was released."""
+        if self._attack is None or self._attack_at is None:
+            return self._attack is None
+        raised = self.tally.alerts[self._attack.rule]
+        same = self.tally.model_digest == self._digest
+        _say(f"attacked: {raised} of {self._attack.alerts} alerts {self._attack.rule}, model {'un' * same}changed")
+        return raised >= self._attack.alerts and same
 
     @contextmanager
     def _worker(self, address: str) -> Iterator["subprocess.Popen[bytes]"]:
@@ -139,7 +168,8 @@ class Demo:
                     return
 
     def _watch(self, address: str, reader: TopicReader, worker: "subprocess.Popen[bytes]", view: LiveView) -> None:
-        producer = threading.Thread(target=self._produce, args=(address, view), name="producer", daemon=True)
+        produce = partial(self._produce, address, view)
+        producer = threading.Thread(target=self._or_fail, args=(produce,), name="producer", daemon=True)
         started = time.monotonic()
         producer.start()
         sent_at = None
@@ -148,12 +178,17 @@ class Demo:
             if worker.poll() is not None:
                 raise UserError(f"demo: expected the worker to run, it ended:\n{self._log.read_text()[-2000:]}")
             now = time.monotonic()
+            if self._attack and self._attack_at is None and now - started > _ATTACK_S:
+                self._attack_at = now
+                _say(self._attack.says)
+                attack = partial(self._attack.run, self._settings(address))
+                threading.Thread(target=self._or_fail, args=(attack,), name="attack", daemon=True).start()
             if self._seconds is not None and now - started > self._seconds:
                 self._stopped.set()
-            if producer.is_alive():
-                continue
             if self._failure is not None:
                 raise self._failure
+            if producer.is_alive():
+                continue
             sent_at = sent_at or now
             if not self._sent and (self.tally.unaccounted() == 0 or now - sent_at > _SETTLE_TIMEOUT_S):
                 self._take(reader)  # whatever came twice has had its time to show
@@ -184,19 +219,22 @@ class Demo:
         def spoilt(source: Source) -> Source:
             return WithMalformed(source, fraction=_MALFORMED_SHARE, seed=self._seed, signer=signer, mac_required=False)
 
+        with Publisher(address, keyring=keyring, on_delivered=self._delivered) as publisher:
+            view.phase = "replaying the 920 UCI patients"
+            run(
+                spoilt(replay(pseudonym_key=pseudonym_key, outcome_delay_s=_OUTCOME_DELAY_S)),
+                publisher,
+                Pace(self._rate),
+                stop=self._stopped.is_set,
+            )
+            view.phase = "synthetic patients, until Ctrl-C"
+            synthetic = SyntheticPatients(pseudonym_key=pseudonym_key, seed=self._seed)
+            run(spoilt(synthetic), publisher, Pace(self._rate), stop=self._stopped.is_set)
+            view.phase = "waiting for the last predictions"
+
+    def _or_fail(self, call: Callable[[], None]) -> None:
         try:
-            with Publisher(address, keyring=keyring, on_delivered=self._delivered) as publisher:
-                view.phase = "replaying the 920 UCI patients"
-                run(
-                    spoilt(replay(pseudonym_key=pseudonym_key, outcome_delay_s=_OUTCOME_DELAY_S)),
-                    publisher,
-                    Pace(self._rate),
-                    stop=self._stopped.is_set,
-                )
-                view.phase = "synthetic patients, until Ctrl-C"
-                synthetic = SyntheticPatients(pseudonym_key=pseudonym_key, seed=self._seed)
-                run(spoilt(synthetic), publisher, Pace(self._rate), stop=self._stopped.is_set)
-                view.phase = "waiting for the last predictions"
+            call()
         except BaseException as error:  # raised again in the main thread
             self._failure = error
 

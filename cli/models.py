@@ -68,7 +68,7 @@ def show(settings: Settings, digest: str) -> None:
 
     \b
     Example:
-      cardiosentry models show sha256:2012 --bootstrap localhost:9092
+      cardiosentry models show sha256:43c1 --bootstrap localhost:9092
     """
     import json
 
@@ -85,7 +85,7 @@ def diff(settings: Settings, a: str, b: str) -> None:
 
     \b
     Example:
-      cardiosentry models diff sha256:2012 sha256:77ab --bootstrap localhost:9092
+      cardiosentry models diff sha256:43c1 sha256:7c29 --bootstrap localhost:9092
     """
     left, right = (dict(_flat(_find(settings, digest)[1])) for digest in (a, b))
     for name in sorted(left.keys() | right.keys()):

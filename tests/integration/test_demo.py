@@ -4,14 +4,21 @@ import json
 import subprocess
 
 import msgspec
+import pytest
 
 from monitoring.tally import Summary
 from tests.support.serving import ROOT, command, environment
 
+ATTACKS: list[tuple[list[str], dict[str, int]]] = [
+    ([], {}),
+    (["--attack", "tampered-release"], {"release-refused": 2}),
+]
 
-def test_the_demo_runs_for_a_script_and_accounts_for_every_event() -> None:
+
+@pytest.mark.parametrize(("attack", "alerts"), ATTACKS, ids=["calm", "tampered release"])
+def test_the_demo_runs_for_a_script_and_accounts_for_every_event(attack: list[str], alerts: dict[str, int]) -> None:
     done = subprocess.run(
-        command("demo", "--seconds", "5", "--json"),
+        command("demo", "--seconds", "5", "--json", *attack),
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -28,4 +35,5 @@ def test_the_demo_runs_for_a_script_and_accounts_for_every_event() -> None:
     assert summary.predictions + sum(summary.quarantined.values()) == summary.events_sent
     assert summary.unaccounted == summary.doubled == 0
     assert summary.model_digest
+    assert summary.alerts == alerts
     assert summary.latency_ms.keys() == {"p50", "p99"}
