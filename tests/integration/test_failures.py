@@ -1,5 +1,7 @@
 """Every failure is one sentence that names what is wrong, and every command shows an example."""
 
+import base64
+import json
 import os
 import shutil
 import signal
@@ -67,8 +69,12 @@ def serve(kafka: Broker, prefix: str, site: Site, tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_changed_trust_root_is_refused(serve: list[str], tmp_path: Path, workers: str) -> None:
-    root = tmp_path / "keys" / "trust-root.json"
-    root.write_bytes(root.read_bytes().replace(b'"sig":"MEU', b'"sig":"MEV').replace(b'"sig":"MEQ', b'"sig":"MER'))
+    file = tmp_path / "keys" / "trust-root.json"
+    root = json.loads(file.read_bytes())
+    payload = base64.b64decode(root["payload"])
+    changed = payload.replace(b'"may_revoke":true', b'"may_revoke":false')
+    assert changed != payload
+    file.write_text(json.dumps({**root, "payload": base64.b64encode(changed).decode()}))
     is_refused(run(*serve, "--workers", workers), "trust root 1: expected signatures of 1 root signers")
 
 
