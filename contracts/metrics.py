@@ -7,6 +7,8 @@ import msgspec
 CounterName: TypeAlias = Literal[
     "cardiosentry_records_total",
     "cardiosentry_predictions_total",
+    "cardiosentry_shadow_predictions_total",
+    "cardiosentry_shadow_skipped_total",
     "cardiosentry_quarantined_total",
     "cardiosentry_commits_total",
     "cardiosentry_rewinds_total",
@@ -35,6 +37,8 @@ class Metric(msgspec.Struct, frozen=True):
 METRICS: dict[MetricName, Metric] = {
     "cardiosentry_records_total": Metric("Records read, by topic.", ("topic",)),
     "cardiosentry_predictions_total": Metric("Predictions written, by decision.", ("decision",)),
+    "cardiosentry_shadow_predictions_total": Metric("Predictions of models on trial, by role.", ("role",)),
+    "cardiosentry_shadow_skipped_total": Metric("Events that models on trial left out for want of time."),
     "cardiosentry_quarantined_total": Metric("Records sent to quarantine, by reason.", ("reason",)),
     "cardiosentry_commits_total": Metric("Transactions (or offset commits) that succeeded."),
     "cardiosentry_rewinds_total": Metric("Times that work was aborted and done again from the last commit."),

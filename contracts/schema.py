@@ -13,7 +13,17 @@ from contracts.events import IDENTIFIER_PATTERNS, DecodedPrediction, Outcome, ev
 from contracts.features import Feature, FeatureTable
 from contracts.reasons import Reason
 from contracts.releases import RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE
-from contracts.topics import EVENTS, MODEL_ALERTS, OUTCOMES, PREDICTIONS, QUARANTINE, RELEASES, SECURITY_ALERTS, Topic
+from contracts.topics import (
+    EVENTS,
+    MODEL_ALERTS,
+    OUTCOMES,
+    PREDICTIONS,
+    QUARANTINE,
+    RELEASES,
+    SECURITY_ALERTS,
+    SHADOW_PREDICTIONS,
+    Topic,
+)
 
 Schema = dict[str, Any]
 
@@ -48,7 +58,8 @@ def schemas(table: FeatureTable) -> dict[str, Schema]:
     event["properties"]["features"] = _features(table)
     outcome = _schema(OUTCOMES, Outcome, f"{OUTCOMES.holds}. {_HEADERS_OF_SOURCES}")
     alerts = [_schema(topic, Alert, topic.holds) for topic in (SECURITY_ALERTS, MODEL_ALERTS)]
-    made = [event, outcome, _prediction(), *alerts, _quarantine(), _releases()]
+    predictions = map(_prediction, (PREDICTIONS, SHADOW_PREDICTIONS))
+    made = [event, outcome, *predictions, *alerts, _quarantine(), _releases()]
     return {schema["title"]: schema for schema in made}
 
 
@@ -75,8 +86,8 @@ def _schema(topic: Topic, record_type: type, text: str) -> Schema:
     return head | own | ({"$defs": definitions} if definitions else {})
 
 
-def _prediction() -> Schema:
-    schema = _schema(PREDICTIONS, DecodedPrediction, PREDICTIONS.holds)
+def _prediction(topic: Topic) -> Schema:
+    schema = _schema(topic, DecodedPrediction, topic.holds)
     schema["properties"]["probability"] |= {"minimum": 0, "maximum": 1}
     schema["if"] = {"properties": {"decision": {"const": "insufficient_data"}}}
     schema["then"] = {"properties": {"probability": {"type": "null"}}}

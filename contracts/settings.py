@@ -78,6 +78,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     require_mac: Annotated[bool, _says("refuse records without a MAC; false: score them with authenticated=false")] = (
         True
     )
+    shadows: Annotated[int, msgspec.Meta(ge=0), _says("newest shadow releases that score beside the champion")] = 1
+    shadow_share: Annotated[
+        float, msgspec.Meta(ge=0), _says("time that the challenger and shadows may take, as a share of the champion's")
+    ] = 0.5
     max_future_s: Annotated[int, Positive, _says("seconds from now; what was observed later is refused")] = 300
     delivery: Annotated[
         Literal["exactly-once", "at-least-once"], _says("what a crash may cost: nothing, or records written twice")

@@ -21,6 +21,9 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 EVENTS = Topic(name="patient-events", key="patient_id", holds="what was observed of a patient")
 OUTCOMES = Topic(name="patient-outcomes", key="patient_id", holds="the diagnosis an event turned out to have")
 PREDICTIONS = Topic(name="predictions", key="patient_id", holds="the champion's answer to one event")
+SHADOW_PREDICTIONS = Topic(
+    name="shadow-predictions", key="patient_id", holds="what models that are on trial would have answered"
+)
 QUARANTINE = Topic(
     name="quarantine",
     key="none",
@@ -45,7 +48,7 @@ RELEASES = Topic(
     retention_ms=-1,
 )
 
-TOPICS = (EVENTS, OUTCOMES, PREDICTIONS, QUARANTINE, SECURITY_ALERTS, MODEL_ALERTS, RELEASES)
+TOPICS = (EVENTS, OUTCOMES, PREDICTIONS, SHADOW_PREDICTIONS, QUARANTINE, SECURITY_ALERTS, MODEL_ALERTS, RELEASES)
 
 DEFAULT_PARTITIONS = 12
 """Twelve divide evenly among 1, 2, 3, 4, 6 and 12 workers."""

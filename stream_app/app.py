@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, cast
 
 import faust
@@ -17,6 +18,7 @@ from faust.types.transports import TransportT
 from faust.web import Request, Response, View
 
 from contracts.events import Outcome
+from contracts.releases import Release
 from contracts.settings import Settings
 from contracts.topics import EVENTS, OUTCOMES, RELEASES, SECURITY_ALERTS
 from models.release_log import ReleaseLog
@@ -34,6 +36,7 @@ from stream_app.quarantine import Sealer, load_reviewers_public_key
 from stream_app.release_alerts import ReleaseAlerts
 from stream_app.release_memory import ReleaseMemory
 from stream_app.releases import ReleaseWatcher, alert_writer
+from stream_app.shadows import Shadows
 from stream_app.telemetry import Telemetry
 from stream_app.transport import Consumer, Transport
 
@@ -100,10 +103,12 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     }
     events_topic, outcomes_topic = (settings.topic_prefix + topic.name for topic in (EVENTS, OUTCOMES))
     telemetry = Telemetry()
-    models = ModelSlot(telemetry.champion)
+    models = ModelSlot(telemetry.models)
+    failed: SimpleQueue[tuple[Release, str]] = SimpleQueue()
+    shadows = Shadows(settings.shadow_share, time.perf_counter, failed)
     processor = Processor(
         {
-            events_topic: EventPipeline(models, sealer),
+            events_topic: EventPipeline(models, shadows, sealer, time.perf_counter),
             outcomes_topic: OutcomePipeline(Decoder(Outcome, "recorded_at", **checks), sealer),
         },
         _output(settings, slot),
@@ -125,6 +130,8 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
         app.die,
         _now_ms,
         lambda cluster: ReleaseMemory(Path(settings.state) / f"{cluster}-{slot_name(settings, slot)}.releases"),
+        settings.shadows,
+        failed,
     )
     watcher.catch_up()
     watcher.start()
@@ -183,7 +190,7 @@ def _add_pages(app: CardioSentryApp, models: ModelSlot) -> None:
     async def ready(view: View, _request: Request) -> Response:
         if not app.consumer.assignment():
             return view.text("no partition assigned", status=503)
-        if models.champion is None:
+        if models.models.champion is None:
             return view.text("no champion released", status=503)
         if app.processor.waits_s() > _UNREADY_S:
             return view.text("work waits, and nothing could be committed for a minute", status=503)

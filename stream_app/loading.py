@@ -44,7 +44,7 @@ class Loader:
         width = len(bundle.manifest.feature_table.features)
         scorer.score(np.full((_WARM_UP_ROWS, width), np.nan, dtype=np.float32))
         return LoadedModel(
-            release, bundle, self._decoder(event_type(bundle.manifest.feature_table)), ScoreStage(scorer)
+            release, bundle, self._decoder(event_type(bundle.manifest.feature_table)), ScoreStage(scorer, release.role)
         )
 
 

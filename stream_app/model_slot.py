@@ -1,4 +1,4 @@
-"""The model that scores now. It is replaced whole, so that a batch is scored by one model from end to end."""
+"""The models that score now. They are replaced whole, so that a batch is scored by one set from end to end."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,21 +20,29 @@ class LoadedModel:
     score: ScoreStage
 
 
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The champion, None while there is none that may score, and the models on trial beside it."""
+
+    champion: LoadedModel | None = None
+    shadows: tuple[LoadedModel, ...] = ()
+
+
 class ModelSlot:
-    """Holds the champion; None while there is none that may score. Written by one thread, read by another.
+    """Holds the models. Written by one thread, read by another.
 
     `on_change` is told of each swap, in the thread that makes it.
     """
 
-    def __init__(self, on_change: Callable[[LoadedModel | None], None] = lambda _: None) -> None:
+    def __init__(self, on_change: Callable[[Models], None] = lambda _: None) -> None:
         self._on_change = on_change
-        self._champion: LoadedModel | None = None
+        self._models = Models()
 
     @property
-    def champion(self) -> LoadedModel | None:
-        return self._champion
+    def models(self) -> Models:
+        return self._models
 
-    def put(self, champion: LoadedModel | None) -> None:
-        """Replace the champion: the batch that is being scored ends with the old one, the next begins with this."""
-        self._champion = champion
-        self._on_change(champion)
+    def put(self, models: Models) -> None:
+        """Replace the models: the batch that is being scored ends with the old ones, the next begins with these."""
+        self._models = models
+        self._on_change(models)

@@ -1,18 +1,19 @@
 """The pipeline: a batch in, the records to write out. No Kafka, disk or clock in here; batch and one-by-one agree."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
 
 from contracts.errors import RetryableError
 from contracts.events import Decision, Event, Outcome
-from contracts.topics import PREDICTIONS
+from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS
 from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
 from stream_app.model_slot import ModelSlot
 from stream_app.quarantine import Quarantined, Sealer, frame
+from stream_app.shadows import Shadows
 
 _OBSERVED_AT = attrgetter("observed_at")
 
@@ -21,14 +22,17 @@ _OBSERVED_AT = attrgetter("observed_at")
 class Result:
     """What a batch came to.
 
-    `outputs` maps a topic (without prefix) to its records in order, each a key and a value. `counts` are for
-    metrics: decisions or accepted outcomes. `newest_ms` is the latest observation time, None if nothing was accepted.
+    `outputs` maps a topic (without prefix) to its records in order, each a key and a value. `decisions`, `reasons` and
+    `shadows` are counts for metrics, `shadow_skipped` those of events that models on trial left out. `newest_ms` is the
+    latest observation time, None if nothing was accepted.
     """
 
     outputs: dict[str, list[tuple[bytes | None, bytes]]] = field(default_factory=dict)
     quarantined: list[Quarantined] = field(default_factory=list)
     decisions: dict[Decision, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)
+    shadows: Mapping[str, int] = field(default_factory=dict)
+    shadow_skipped: int = 0
     newest_ms: int | None = None
 
 
@@ -43,22 +47,30 @@ class Pipeline(Protocol):
 
 
 class EventPipeline:
-    """patient-events: decode, authenticate, score."""
+    """patient-events: decode, authenticate, score; then the models on trial."""
 
-    def __init__(self, slot: ModelSlot, sealer: Sealer) -> None:
-        self._slot, self._sealer = slot, sealer
+    def __init__(self, slot: ModelSlot, shadows: Shadows, sealer: Sealer, clock_s: Callable[[], float]) -> None:
+        self._slot, self._shadows, self._sealer, self._clock_s = slot, shadows, sealer, clock_s
 
     def __call__(self, batch: Batch, now_ms: int) -> Result:
-        champion = self._slot.champion
-        if champion is None:
+        models = self._slot.models
+        if models.champion is None:
             raise RetryableError("expected a champion to score with, none is live")
-        decoded = champion.decoder(batch, now_ms)
+        started = self._clock_s()
+        decoded = models.champion.decoder(batch, now_ms)
         result = Result()
         if decoded.records:
-            predictions, result.decisions = champion.score(decoded, now_ms)
+            predictions, result.decisions = models.champion.score(decoded, now_ms)
             keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]
             result.outputs[PREDICTIONS.name] = list(zip(keys, predictions, strict=True))
             result.newest_ms = max(map(_OBSERVED_AT, decoded.records), default=None)
+            if models.shadows:
+                on_trial = self._shadows(models.shadows, decoded, self._clock_s() - started, now_ms)
+                result.shadows = {role: len(answers) for role, answers in on_trial}
+                result.shadow_skipped = 0 if on_trial else len(predictions)
+                result.outputs[SHADOW_PREDICTIONS.name] = [
+                    record for _, answers in on_trial for record in zip(keys, answers, strict=True)
+                ]
         _quarantine(batch, decoded, self._sealer, result)
         return result
 

@@ -7,7 +7,7 @@ from contracts.alerts import Rule, Severity, alert
 from contracts.codec import encode
 from contracts.releases import Release
 from models.release_log import ReleaseLog
-from stream_app.model_slot import ModelSlot
+from stream_app.model_slot import LoadedModel
 
 _RUNBOOKS = "docs/runbooks/"
 _MANIPULATED = ("AML.T0018", "Manipulate AI Model")
@@ -17,6 +17,7 @@ UNAVAILABLE = Rule("release-unavailable", "Released model not in the store", "1"
 NO_CHAMPION = Rule("no-champion", "No champion to score with", "1", _RUNBOOKS + "no-champion.md")
 ENDING = Rule("release-ending", "Release or trust root is about to end", "1", _RUNBOOKS + "release-ending.md")
 CUT = Rule("release-log-cut", "Records of model-releases deleted", "1", _RUNBOOKS + "release-log-cut.md")
+SHADOW_FAILED = Rule("shadow-failed", "Model on trial failed", "1", _RUNBOOKS + "shadow-failed.md")
 
 _WEEK_MS = 7 * 86_400_000
 _REFUSALS_A_MINUTE = 6
@@ -57,13 +58,24 @@ class ReleaseAlerts:
         labels = {"digest": release.digest, "version": str(release.version)}
         self._say(f"unavailable {release.digest}", UNAVAILABLE, why, "high", labels)
 
-    def state(self, releases: ReleaseLog, slot: ModelSlot, now_ms: int) -> None:
+    def shadow_failed(self, release: Release, error: str) -> None:
+        """Report that a model on trial raised; `error` is the error's type, never its text."""
+        labels = {"digest": release.digest, "version": str(release.version), "error": error}
+        self._say(
+            f"shadow {release.role} {release.version}",
+            SHADOW_FAILED,
+            f"{release.role} {release.version}: expected a model that scores, it raised {error}",
+            "medium",
+            labels,
+        )
+
+    def state(self, releases: ReleaseLog, champion: LoadedModel | None, now_ms: int) -> None:
         """Report that nothing scores, or that what scores is about to end."""
-        if slot.champion is None:
+        if champion is None:
             self._say(NO_CHAMPION.id, NO_CHAMPION, "expected a champion that may score, found none", "critical", {})
             return
         self._said.discard(NO_CHAMPION.id)
-        release = slot.champion.release
+        release = champion.release
         for what, end_ms in (
             (f"champion {release.version}", release.expires_at),
             (f"trust root {releases.trust.root.version}", releases.trust.root.expires_at),

@@ -10,14 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+from queue import SimpleQueue
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from contracts.errors import ModelRejected, RetryableError
-from contracts.releases import Release
+from contracts.releases import Release, Role
 from models.release_log import ReleaseLog
-from stream_app.model_slot import LoadedModel, ModelSlot
+from stream_app.model_slot import LoadedModel, Models, ModelSlot
 from stream_app.release_alerts import ReleaseAlerts
 from stream_app.release_memory import ReleaseMemory, Remembered
 
@@ -52,9 +55,12 @@ def alert_writer(properties: Mapping[str, str], topic: str) -> Callable[[bytes],
 
 
 class ReleaseWatcher(threading.Thread):
-    """Follows the champion's releases. `load` makes a model of one, raising `ModelRejected` or `RetryableError`.
+    """Keeps the champion, the challenger and the newest `shadows` shadows loaded.
 
-    `memory` gives the memory for a cluster, by its id: what was released on one says nothing about another.
+    `load` makes a model of a release, raising `ModelRejected` or `RetryableError`.
+
+    `failed` brings the releases that raised while they were on trial, and the error's type. `memory` gives the memory
+    for a cluster, by its id: what was released on one says nothing about another.
     """
 
     def __init__(
@@ -68,6 +74,8 @@ class ReleaseWatcher(threading.Thread):
         on_error: Callable[[BaseException], None],
         clock_ms: Callable[[], int],
         memory: Callable[[str], ReleaseMemory],
+        shadows: int,
+        failed: SimpleQueue[tuple[Release, str]],
     ) -> None:
         super().__init__(name="releases", daemon=True)
         self._consumer = Consumer({**_PROPERTIES, **properties, "group.id": _PROPERTIES["group.id"]})
@@ -80,8 +88,10 @@ class ReleaseWatcher(threading.Thread):
         self._alerts = alerts
         self._on_error = on_error
         self._clock_ms = clock_ms
-        self._rejected: dict[str, float] = {}  # bundles that failed a check here, and when to try again
+        self._rejected: dict[tuple[Role, int], float] = {}  # what failed a check here, and until when it is left alone
         self._retry_at = 0.0
+        self._shadows = shadows
+        self._failed = failed
 
     def catch_up(self) -> None:
         """Read what is remembered and what stands in the topic; load what is live. Blocks until the broker answers."""
@@ -142,29 +152,78 @@ class ReleaseWatcher(threading.Thread):
     def _settle(self) -> None:
         """Bring the slot to what is live."""
         self._retry_at = time.monotonic() + _RETRY_S
-        current = self._slot.champion
-        if current is not None and current.release.digest in self._releases.revoked:
-            log.warning("champion revoked digest=%s", current.release.digest)
-            self._slot.put(None)
-            current = None
+        self._drop()
+        self._settle_champion()
+        self._settle_shadows()
+        self._alerts.state(self._releases, self._slot.models.champion, self._clock_ms())
+
+    def _drop(self) -> None:
+        """Take away what was revoked, and trials that failed."""
+        while not self._failed.empty():
+            release, error = self._failed.get()
+            self._alerts.shadow_failed(release, error)
+            self._reject(release, float("inf"))  # until it is released again
+        models, revoked = self._slot.models, self._releases.revoked
+        champion = models.champion
+        if champion is not None and champion.release.digest in revoked:
+            log.warning("champion revoked digest=%s", champion.release.digest)
+            champion = None
+        kept = tuple(
+            shadow
+            for shadow in models.shadows
+            if shadow.release.digest not in revoked and not self._is_rejected(shadow.release)
+        )
+        if (champion, kept) != (models.champion, models.shadows):
+            self._slot.put(Models(champion, kept))
+
+    def _settle_champion(self) -> None:
+        current = self._slot.models.champion
         for release in self._releases.candidates("champion", now_ms=self._clock_ms()):
             # One that has ended goes on where it runs: nothing below it takes its place.
             if current is not None and release.version <= current.release.version:
                 break
-            if time.monotonic() < self._rejected.get(release.digest, 0.0):
-                continue
-            try:
-                self._slot.put(self._load(release))
-            except ModelRejected as error:
-                self._rejected[release.digest] = time.monotonic() + _REJECTED_S
-                log.warning("release refused role=champion version=%d why=%r", release.version, str(error))
-                self._alerts.refused(str(error), f"champion {release.version}")
-                continue
-            except RetryableError as error:
-                log.warning("release waits role=champion version=%d why=%r", release.version, str(error))
-                self._alerts.unavailable(str(error), release)
-            break
-        self._alerts.state(self._releases, self._slot, self._clock_ms())
+            loaded = self._try(release)
+            if loaded is not None:
+                self._slot.put(replace(self._slot.models, champion=loaded))
+            if loaded is not None or not self._is_rejected(release):
+                break
+
+    def _settle_shadows(self) -> None:
+        models, now_ms = self._slot.models, self._clock_ms()
+        wanted: dict[str, Release] = {}
+        trials: tuple[tuple[Role, int], ...] = (("challenger", 1), ("shadow", self._shadows))
+        for role, count in trials:
+            distinct: dict[str, Release] = {}
+            for release in self._releases.candidates(role, now_ms=now_ms):
+                if not self._is_rejected(release):
+                    distinct.setdefault(release.digest, release)
+            wanted |= dict(islice(distinct.items(), count))
+        have = {shadow.release.digest: shadow for shadow in models.shadows}
+        made = [have.get(digest) or self._try(release) for digest, release in wanted.items()]
+        shadows = tuple(shadow for shadow in made if shadow is not None)
+        if shadows != models.shadows:
+            self._slot.put(replace(models, shadows=shadows))
+
+    def _try(self, release: Release) -> LoadedModel | None:
+        """Load a release unless it was refused a moment ago; report what keeps it from being loaded."""
+        if self._is_rejected(release):
+            return None
+        try:
+            return self._load(release)
+        except ModelRejected as error:
+            self._reject(release, _REJECTED_S)
+            log.warning("release refused role=%s version=%d why=%r", release.role, release.version, str(error))
+            self._alerts.refused(str(error), f"{release.role} {release.version}")
+        except RetryableError as error:
+            log.warning("release waits role=%s version=%d why=%r", release.role, release.version, str(error))
+            self._alerts.unavailable(str(error), release)
+        return None
+
+    def _reject(self, release: Release, for_s: float) -> None:
+        self._rejected[release.role, release.version] = time.monotonic() + for_s
+
+    def _is_rejected(self, release: Release) -> bool:
+        return time.monotonic() < self._rejected.get((release.role, release.version), 0.0)
 
 
 def _ask(call: Callable[[], T | None]) -> T:

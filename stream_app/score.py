@@ -10,17 +10,18 @@ from contracts.errors import InvalidRecord
 from contracts.events import Decision, Event, ModelRef, Prediction
 from contracts.features import FeatureTable, RangeCheck
 from contracts.reasons import Reason
+from contracts.releases import Role
 from models.scorer import Scorer
 from stream_app.decode import Decoded
 
-ROLE = "champion"
 _DECISIONS: tuple[Decision, ...] = ("negative", "positive", "insufficient_data")
 
 
 class ScoreStage:
-    """Turns decoded events into the JSON of their predictions under one verified model."""
+    """Turns decoded events into the JSON of their predictions under one verified model in its role."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: Scorer, role: Role) -> None:
+        self._role = role
         manifest = scorer.bundle.manifest
         self._score = scorer.score
         self._table: FeatureTable = manifest.feature_table
@@ -56,14 +57,14 @@ class ScoreStage:
         numbers: list[float | None] = probabilities.tolist()
         for row in np.flatnonzero(codes == _DECISIONS.index("insufficient_data")):
             numbers[row] = None
-        model, threshold = self._model, self._threshold
+        model, role, threshold = self._model, self._role, self._threshold
         predictions = [
             encode(
                 Prediction(
                     event.event_id,
                     event.patient_id,
                     model,
-                    ROLE,
+                    role,
                     probability,
                     _DECISIONS[code],
                     threshold,

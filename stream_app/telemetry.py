@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from contracts.metrics import METRICS, CounterName, GaugeName, HistogramName
 from stream_app.batch import Batch
-from stream_app.model_slot import LoadedModel
+from stream_app.model_slot import Models
 from stream_app.pipeline import Result
 
 log = logging.getLogger("cardiosentry")
@@ -20,6 +20,8 @@ class Telemetry:
         self._registry = CollectorRegistry()
         self._records = self._counter("cardiosentry_records_total")
         self._predictions = self._counter("cardiosentry_predictions_total")
+        self._shadow_predictions = self._counter("cardiosentry_shadow_predictions_total")
+        self._shadow_skipped = self._counter("cardiosentry_shadow_skipped_total")
         self._quarantined = self._counter("cardiosentry_quarantined_total")
         self._commits = self._counter("cardiosentry_commits_total")
         self._rewinds = self._counter("cardiosentry_rewinds_total")
@@ -36,6 +38,9 @@ class Telemetry:
             self._predictions.labels(decision).inc(count)
         for reason, count in result.reasons.items():
             self._quarantined.labels(reason).inc(count)
+        for role, count in result.shadows.items():
+            self._shadow_predictions.labels(role).inc(count)
+        self._shadow_skipped.inc(result.shadow_skipped)
         self._batch.observe(len(batch))
         if result.newest_ms is not None:
             self._age.observe(max(0.0, (now_ms - result.newest_ms) / 1000))
@@ -55,21 +60,21 @@ class Telemetry:
     def lag(self, records: int) -> None:
         self._lag.set(records)
 
-    def champion(self, model: LoadedModel | None) -> None:
+    def models(self, models: Models) -> None:
         self._model.clear()
-        if model is None:
+        if models.champion is None:
             log.warning("model role=champion none")
-            return
-        manifest, release = model.bundle.manifest, model.release
-        self._model.labels(release.role, manifest.name, manifest.version, release.digest).set(1)
-        log.info(
-            "model role=%s release=%d name=%s version=%s digest=%s",
-            release.role,
-            release.version,
-            manifest.name,
-            manifest.version,
-            release.digest,
-        )
+        for model in (*((models.champion,) if models.champion else ()), *models.shadows):
+            manifest, release = model.bundle.manifest, model.release
+            self._model.labels(release.role, manifest.name, manifest.version, release.digest).set(1)
+            log.info(
+                "model role=%s release=%d name=%s version=%s digest=%s",
+                release.role,
+                release.version,
+                manifest.name,
+                manifest.version,
+                release.digest,
+            )
 
     def exposition(self) -> bytes:
         """Return every metric in the Prometheus text format."""

@@ -6,14 +6,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from cli.releasing import announce, read_releases, release_bundle
-from contracts.releases import Release
+from contracts.events import DecodedPrediction
+from contracts.releases import Release, Role
 from contracts.settings import Settings
-from contracts.topics import RELEASES, SECURITY_ALERTS
+from contracts.topics import RELEASES, SECURITY_ALERTS, SHADOW_PREDICTIONS
 from models.keyfile import KeyFile
 from models.release import sign_release, sign_revocation, sign_rollback
 from models.sign import PRIVATE_KEY_FILE
@@ -53,9 +55,9 @@ class Running:
         self.patients = Patients(site, seed=4)
         self.serving = Serving(self.site, kafka.bootstrap, self.prefix, directory / "log")
 
-    def release(self, bundle: Path) -> str:
-        """Release a bundle as the champion; return its digest."""
-        return release_bundle(self.settings, bundle, role="champion", reason="a test", days=30).split()[-1]
+    def release(self, bundle: Path, role: Role = "champion") -> str:
+        """Release a bundle; return its digest."""
+        return release_bundle(self.settings, bundle, role=role, reason="a test", days=30).split()[-1]
 
     def revoke(self, digest: str) -> None:
         log = read_releases(self.settings)
@@ -70,7 +72,9 @@ class Running:
     def champion(self) -> str:
         """Return the digest that the worker says it scores with, empty for none."""
         page = self.serving.get("/metrics")[1]
-        lines = [line for line in page.splitlines() if line.startswith("cardiosentry_model_info{")]
+        lines = [
+            line for line in page.splitlines() if line.startswith("cardiosentry_model_info{") and "champion" in line
+        ]
         return lines[0].partition('digest="')[2].partition('"')[0] if lines else ""
 
     def wait_for_champion(self, digest: str) -> None:
@@ -217,6 +221,22 @@ def test_a_worker_that_starts_late_or_again_ends_on_the_same_model(running: Runn
     assert running.champion() == ""
     running.release(other)
     running.wait_for_champion(second)
+
+
+def test_a_shadow_answers_beside_the_champion_and_goes_when_it_is_revoked(running: Running, other: Path) -> None:
+    first = running.champion()
+    second = running.release(other, role="shadow")
+    wait_for(lambda: second in running.serving.get("/metrics")[1], LIVE_S, running.serving.text)
+    assert running.champion() == first
+    assert running.score(30) == {first}
+    records = read_topic(running.bootstrap, running.prefix + SHADOW_PREDICTIONS.name, timeout_s=30)
+    found = [msgspec.json.decode(record.value or b"", type=DecodedPrediction) for record in records]
+    assert {(prediction.role, prediction.model.digest) for prediction in found} == {("shadow", second)}
+    assert len({prediction.event_id for prediction in found}) == len(found) > 0
+    running.revoke(second)
+    wait_for(lambda: second not in running.serving.get("/metrics")[1], LIVE_S, running.serving.text)
+    assert running.score(30) == {first}
+    assert len(read_topic(running.bootstrap, running.prefix + SHADOW_PREDICTIONS.name, timeout_s=30)) == len(found)
 
 
 def test_deleting_records_brings_no_older_model_back(running: Running, site: Site, other: Path) -> None:

@@ -1,9 +1,10 @@
 """What the tests of the worker's core share: batches of records, a pipeline over the session's model, fakes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from queue import SimpleQueue
 from typing import Any, cast
 
 import msgspec
@@ -13,7 +14,7 @@ from contracts.errors import RetryableError
 from contracts.events import DecodedPrediction, Outcome, event_type
 from contracts.heart_disease import HEART_DISEASE
 from contracts.mac import Headers
-from contracts.releases import Release
+from contracts.releases import Release, Role
 from contracts.topics import EVENTS, OUTCOMES
 from models.scorer import Scorer
 from models.verify import VerifiedBundle
@@ -21,11 +22,12 @@ from producers.sign import Signer
 from producers.sources import SourceRecord
 from stream_app.batch import UNKNOWN_START, Batch, Span
 from stream_app.decode import Decoder
-from stream_app.model_slot import LoadedModel, ModelSlot
+from stream_app.model_slot import LoadedModel, Models, ModelSlot
 from stream_app.output import Member, Offsets, Record
 from stream_app.pipeline import EventPipeline, OutcomePipeline
 from stream_app.quarantine import Quarantined, Sealer, unframe, unseal
 from stream_app.score import ScoreStage
+from stream_app.shadows import Shadows
 from tests.models.signers import FILES
 from tests.producers.support import AT_MS, KEYRING, synthetic
 
@@ -88,10 +90,12 @@ def batch_of(
     )
 
 
-def loaded(bundle: VerifiedBundle, *, require_mac: bool = True, version: int = 1) -> LoadedModel:
+def loaded(
+    bundle: VerifiedBundle, *, require_mac: bool = True, version: int = 1, role: Role = "champion"
+) -> LoadedModel:
     """Return a model as a worker has it loaded."""
     release = Release(
-        role="champion",
+        role=role,
         version=version,
         digest=bundle.digest,
         files=FILES,
@@ -100,14 +104,19 @@ def loaded(bundle: VerifiedBundle, *, require_mac: bool = True, version: int = 1
         reason="a test",
     )
     decoder = Decoder(event_type(bundle.manifest.feature_table), "observed_at", require_mac=require_mac, **CHECKS)
-    return LoadedModel(release, bundle, decoder, ScoreStage(Scorer(bundle)))
+    return LoadedModel(release, bundle, decoder, ScoreStage(Scorer(bundle), role))
 
 
 def event_pipeline(bundle: VerifiedBundle, *, require_mac: bool) -> EventPipeline:
     """Return a pipeline as a worker has it, but for its own keys."""
+    return pipeline_of(Models(loaded(bundle, require_mac=require_mac)))
+
+
+def pipeline_of(models: Models, *, share: float = 1.0, clock_s: Callable[[], float] = lambda: 0.0) -> EventPipeline:
+    """Return a pipeline over these models."""
     slot = ModelSlot()
-    slot.put(loaded(bundle, require_mac=require_mac))
-    return EventPipeline(slot, SEALER)
+    slot.put(models)
+    return EventPipeline(slot, Shadows(share, clock_s, SimpleQueue()), SEALER, clock_s)
 
 
 def outcome_pipeline(*, require_mac: bool = True) -> OutcomePipeline:

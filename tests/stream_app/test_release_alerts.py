@@ -8,7 +8,6 @@ import pytest
 from models.release_log import ReleaseLog
 from models.trust import first_root
 from models.verify import VerifiedBundle
-from stream_app.model_slot import ModelSlot
 from stream_app.release_alerts import ReleaseAlerts
 from tests.models.signers import DAY_MS, NOW_MS, root
 from tests.producers.support import AT_MS
@@ -50,13 +49,11 @@ def test_a_flood_of_refusals_is_counted(
 def test_no_champion_is_reported_each_time_that_there_is_none(
     alerts: ReleaseAlerts, written: list[dict[str, Any]], verified: VerifiedBundle
 ) -> None:
-    log, slot = ReleaseLog(first_root(root(created_at=AT_MS, expires_at=AT_MS + 400 * DAY_MS))), ModelSlot()
+    log = ReleaseLog(first_root(root(created_at=AT_MS, expires_at=AT_MS + 400 * DAY_MS)))
     for _ in range(3):
-        alerts.state(log, slot, AT_MS)
-    slot.put(loaded(verified))
-    alerts.state(log, slot, AT_MS)
-    slot.put(None)
-    alerts.state(log, slot, AT_MS)
+        alerts.state(log, None, AT_MS)
+    alerts.state(log, loaded(verified), AT_MS)
+    alerts.state(log, None, AT_MS)
     assert [alert["rule"]["id"] for alert in written if alert["rule"]["id"] != "release-ending"] == ["no-champion"] * 2
 
 
@@ -64,8 +61,8 @@ def test_an_end_is_reported_a_week_before_and_when_it_comes(
     alerts: ReleaseAlerts, written: list[dict[str, Any]], verified: VerifiedBundle
 ) -> None:
     end = AT_MS + DAY_MS  # of the loaded release
-    log, slot = ReleaseLog(first_root(root(created_at=AT_MS, expires_at=AT_MS + 400 * DAY_MS))), ModelSlot()
-    slot.put(loaded(verified))
+    log = ReleaseLog(first_root(root(created_at=AT_MS, expires_at=AT_MS + 400 * DAY_MS)))
+    champion = loaded(verified)
     for at in (end - 8 * DAY_MS, end - 6 * DAY_MS, end - 5 * DAY_MS, end + DAY_MS, end + 2 * DAY_MS):
-        alerts.state(log, slot, at)
+        alerts.state(log, champion, at)
     assert [alert["message"] for alert in written] == ["champion 1: it ends in 144 h", "champion 1: it ended 24 h ago"]

@@ -44,7 +44,7 @@ def decoded(count: int) -> Decoded[Event]:
 def stage(bundle: VerifiedBundle, threshold: float, answers: list[float]) -> ScoreStage:
     manifest = msgspec.structs.replace(bundle.manifest, threshold=threshold)
     changed = VerifiedBundle(manifest, bundle.digest, bundle.onnx)
-    return ScoreStage(cast("Scorer", FixedScorer(changed, answers)))
+    return ScoreStage(cast("Scorer", FixedScorer(changed, answers)), "champion")
 
 
 @given(st.integers(1, 999).map(lambda n: n / 1000), st.lists(st.floats(0, 1, width=32), min_size=1, max_size=5))

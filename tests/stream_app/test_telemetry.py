@@ -4,6 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.metrics import METRICS
 from models.verify import VerifiedBundle
+from stream_app.model_slot import Models
 from stream_app.pipeline import Result
 from stream_app.telemetry import Telemetry
 from tests.stream_app.support import NOW_MS, Wire, batch_of, loaded
@@ -24,6 +25,7 @@ def test_every_metric_of_the_catalogue_is_exposed_and_no_other() -> None:
 def test_a_batch_counts_its_records_decisions_and_reasons() -> None:
     telemetry = Telemetry()
     result = Result(decisions={"positive": 2, "negative": 1}, reasons={"schema": 1}, newest_ms=NOW_MS - 40)
+    result.shadows, result.shadow_skipped = {"shadow": 3}, 2
     telemetry.processed(batch_of([Wire(None, b"")] * 4), result, NOW_MS)
     telemetry.committed(0.02)
     telemetry.rewound("why")
@@ -33,6 +35,8 @@ def test_a_batch_counts_its_records_decisions_and_reasons() -> None:
     assert found["cardiosentry_records_total", (("topic", "patient-events"),)] == 4
     assert found["cardiosentry_predictions_total", (("decision", "positive"),)] == 2
     assert found["cardiosentry_quarantined_total", (("reason", "schema"),)] == 1
+    assert found["cardiosentry_shadow_predictions_total", (("role", "shadow"),)] == 3
+    assert found["cardiosentry_shadow_skipped_total", ()] == 2
     assert found["cardiosentry_commits_total", ()] == 1
     assert found["cardiosentry_commit_seconds_sum", ()] == 0.02
     assert found["cardiosentry_rewinds_total", ()] == 1
@@ -45,10 +49,10 @@ def test_a_batch_counts_its_records_decisions_and_reasons() -> None:
 def test_the_champion_is_the_one_that_scores_now_or_none(verified: VerifiedBundle) -> None:
     telemetry = Telemetry()
     model, manifest = loaded(verified), verified.manifest
-    telemetry.champion(model)
+    telemetry.models(Models(model))
     labels = {"digest": verified.digest, "name": manifest.name, "role": "champion", "version": manifest.version}
     assert samples(telemetry)["cardiosentry_model_info", tuple(labels.items())] == 1
-    telemetry.champion(None)
+    telemetry.models(Models())
     assert not any(name == "cardiosentry_model_info" for name, _ in samples(telemetry))
 
 
