@@ -5,7 +5,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 INSTALL := $(UV) pip install -q --python $(BIN)/python
 
-.PHONY: help demo install dev test check chaos bench bench-throughput bench-latency bench-memory model-card schemas lock clean
+.PHONY: help demo install dev test check chaos chaos-releases bench bench-throughput bench-latency bench-memory model-card schemas lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -26,6 +26,9 @@ check: dev ## lint, format and types
 
 chaos: dev ## kill workers and broker under load on a real Kafka, and count every event
 	$(BIN)/python -m tests.chaos.chaos
+
+chaos-releases: dev ## release fifty models under load while workers are killed, and ask of each prediction whose it is
+	$(BIN)/python -m tests.chaos.chaos --events 1500000 --rate 20000 --releases 50 --kills 3 --broker-restarts 0 --supervisor-kills 0 --malformed 0
 
 bench: bench-throughput bench-latency bench-memory ## every benchmark, about an hour
 

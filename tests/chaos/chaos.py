@@ -22,11 +22,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import psutil
 from confluent_kafka.admin import AdminClient
 
 from contracts.topics import PREDICTIONS, TOPICS
+from models.sign import PUBLIC_KEY_FILE
+from models.verify import verify_bundle
 from tests.chaos.ledger import Findings, Ledger, recovery_s
+from tests.chaos.releases import Releases, not_live, pauses_ms
 from tests.chaos.traffic import Reader, Sender
 from tests.support.broker import create_topics, end_offsets, new_topic
 from tests.support.embedded import PARTITIONS
@@ -56,6 +60,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     kills: int = 10
     broker_restarts: int = 2
     supervisor_kills: int = 1
+    releases: int = 0
     max_recovery_s: float = 10.0
     seed: int = 0
 
@@ -86,6 +91,9 @@ class Summary(msgspec.Struct, kw_only=True):
     max_recovery_s: float | None
     blows: list[Blow]
     outages_s: list[float]
+    releases: int
+    not_live: int
+    swap_pause_ms: dict[str, float]
     foreign_exits: list[int]
     errors: list[str]
     stop_s: float
@@ -126,7 +134,9 @@ class Chaos:
             seed=options.seed,
         )
         self._serving = Serving(self._site, self._kafka.bootstrap, self._prefix, self._log, workers=options.workers)
-        with self._serving.start().wait_until_ready(options.workers):
+        with self._serving.start().wait_until_ready(options.workers), tempfile.TemporaryDirectory() as bundles:
+            self._releases = Releases(self._site, self._kafka.bootstrap, self._prefix, Path(bundles), options.releases)
+            self._releases.first(verify_bundle(self._site.bundle, self._site.keys / PUBLIC_KEY_FILE).digest)
             self._reader.start()
             self._sender.start()
             try:
@@ -147,7 +157,7 @@ class Chaos:
         """Let the blows fall, then end the traffic."""
         for at_event, strike in self._plan():
             self._wait(lambda at=at_event: self._sender.made >= at)  # type: ignore[misc]
-            if strike != self._kill_worker or self._rng.random() > _HASTY:
+            if strike != self._releases and (strike != self._kill_worker or self._rng.random() > _HASTY):
                 self._wait(self._at_rest, _RESTLESS_S)
             strike()
         self._wait(self._at_rest, _RESTLESS_S)
@@ -169,6 +179,7 @@ class Chaos:
             *[self._kill_broker] * hard,
             *[self._stop_broker] * clean,
             *[self._kill_supervisor] * options.supervisor_kills,
+            *[self._releases] * options.releases,
         ]
         self._rng.shuffle(strikes)
         points = sorted(self._rng.uniform(_FIRST, _LAST) for _ in strikes)
@@ -265,9 +276,14 @@ class Chaos:
             errors.append(f"expected {self._killed} deaths, the supervisor saw {len(self._serving.exits())}")
         if self._ledger.sent_count != self._sender.made:
             errors.append(f"expected {self._sender.made} confirmed events, got {self._ledger.sent_count}")
+        made = self._ledger.made()
+        wrong = not_live(made, self._releases.live)
+        pauses = pauses_ms(made, [blow.at_s for blow in self._blows])
+        if len(self._releases.live) != 1 + self._options.releases:
+            errors.append(f"expected {self._options.releases} releases, made {len(self._releases.live) - 1}")
         recovered = len(known) == len(deaths) and all(seconds <= self._options.max_recovery_s for seconds in known)
         return Summary(
-            ok=findings.none and recovered and not foreign and not errors and self._killed == self._options.kills,
+            ok=findings.none and recovered and not (wrong or foreign or errors) and self._killed == self._options.kills,
             seed=self._options.seed,
             sent=self._ledger.sent_count,
             quarantined=self._ledger.quarantined_count,
@@ -276,6 +292,13 @@ class Chaos:
             max_recovery_s=max(known, default=None),
             blows=self._blows,
             outages_s=[up_s - down_s for down_s, up_s in self._outages],
+            releases=self._options.releases,
+            not_live=wrong,
+            swap_pause_ms={
+                name: round(float(np.percentile(pauses, share)), 1)
+                for name, share in (("p50", 50), ("p99", 99), ("max", 100))
+                if len(pauses)
+            },
             foreign_exits=foreign,
             errors=errors,
             stop_s=stop_s,

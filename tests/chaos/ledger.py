@@ -8,8 +8,13 @@ from typing import NamedTuple
 import msgspec
 
 from contracts.reasons import Reason
+from tests.chaos.releases import Made
 
 _SAMPLES = 5
+
+
+class _Model(msgspec.Struct, gc=False):
+    digest: str
 
 
 class Predicted(msgspec.Struct, gc=False):
@@ -17,7 +22,9 @@ class Predicted(msgspec.Struct, gc=False):
 
     event_id: str
     patient_id: str
+    model: _Model
     observed_at: int
+    scored_at: int
 
 
 class Findings(msgspec.Struct):
@@ -125,6 +132,14 @@ class Ledger:
         return [
             Arrival(at_s, prediction.observed_at / 1000, self._good[prediction.event_id][0])
             for at_s, prediction in self._predictions
+            if prediction.event_id in self._good
+        ]
+
+    def made(self) -> list[Made]:
+        """Return when and by what each prediction of a known event was made, a partition's in their order."""
+        return [
+            Made(prediction.scored_at / 1000, prediction.model.digest, self._good[prediction.event_id][0])
+            for _, prediction in self._predictions
             if prediction.event_id in self._good
         ]
 

@@ -7,7 +7,10 @@ from tests.chaos.ledger import Arrival, Ledger, recovery_s
 
 
 def prediction(event_id: str, patient: str = "p") -> bytes:
-    return f'{{"event_id":"{event_id}","patient_id":"{patient}","observed_at":0,"more":1}}'.encode()
+    return (
+        f'{{"event_id":"{event_id}","patient_id":"{patient}","model":{{"digest":"sha256:0"}},'
+        f'"observed_at":0,"scored_at":1,"more":1}}'
+    ).encode()
 
 
 def judged(*predictions: bytes, quarantined: tuple[tuple[str, str], ...] = (("1/7", "schema"),)) -> dict[str, int]:

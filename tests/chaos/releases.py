@@ -1,0 +1,102 @@
+"""Releases under load: bundles to release, and whether each prediction is by a model that was live when it was made."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from cli.releasing import release_bundle
+from contracts.settings import Settings
+from models.bundle import MANIFEST_FILE, decode_manifest, encode_manifest
+from models.sign import PRIVATE_KEY_FILE, signer
+from tests.support.site import Site
+
+GRACE_S = 2.0
+"""For so long after its successor was announced may a model still score: workers fetch, verify and load meanwhile."""
+
+
+class Made(NamedTuple):
+    """When a prediction was made, seconds since the epoch, by which bundle, of which input partition."""
+
+    at_s: float
+    digest: str
+    partition: int
+
+
+class Live(msgspec.Struct):
+    """A release: when its announcement began, and when the one after it was announced (None: never)."""
+
+    digest: str
+    from_s: float
+    to_s: float | None = None
+
+
+class Releases:
+    """Releases a new bundle each time it is called. They score alike and differ in their version alone."""
+
+    def __init__(self, site: Site, bootstrap: str, prefix: str, directory: Path, count: int) -> None:
+        self._settings = Settings(bootstrap=bootstrap, topic_prefix=prefix, keys=str(site.keys), store=str(site.store))
+        sign = signer(site.keys / PRIVATE_KEY_FILE)
+        self._bundles = [_versioned(site.bundle, directory / f"bundle-{number}", number) for number in range(count)]
+        for bundle in self._bundles:
+            sign(bundle)
+        self.live: list[Live] = []
+
+    def first(self, digest: str) -> None:
+        """Note the release that was live before the load began."""
+        self.live.append(Live(digest, 0.0))
+
+    def __call__(self) -> None:
+        from_s = time.time()
+        said = release_bundle(
+            self._settings, self._bundles[len(self.live) - 1], role="champion", reason="the crash test", days=30
+        )
+        self.live[-1].to_s = time.time()
+        self.live.append(Live(said.split()[-1], from_s))
+
+
+def _versioned(bundle: Path, copy: Path, number: int) -> Path:
+    shutil.copytree(bundle, copy)
+    manifest = decode_manifest((copy / MANIFEST_FILE).read_bytes())
+    changed = msgspec.structs.replace(manifest, version=f"1.0.{number + 1}")
+    (copy / MANIFEST_FILE).write_bytes(encode_manifest(changed))
+    return copy
+
+
+def not_live(made: Sequence[Made], live: Sequence[Live]) -> int:
+    """Return how many predictions were made by a model before it was announced, or too long after its successor was.
+
+    >>> lives = [Live("a", 0.0, 10.0), Live("b", 9.5)]
+    >>> not_live([Made(9.0, "b", 0), Made(11.9, "a", 0), Made(12.1, "a", 0), Made(99.0, "b", 0)], lives)
+    2
+    """
+    times = {each.digest: (each.from_s, each.to_s) for each in live}
+    wrong = 0
+    for prediction in made:
+        from_s, to_s = times.get(prediction.digest, (float("inf"), None))
+        wrong += prediction.at_s < from_s or (to_s is not None and prediction.at_s > to_s + GRACE_S)
+    return wrong
+
+
+def pauses_ms(made: Sequence[Made], killed_s: Sequence[float] = ()) -> np.ndarray:
+    """Return the time between the last prediction by one model and the first by the next, in each partition.
+
+    Left out are those in which a worker was killed: that pause is its recovery.
+
+    >>> made = [Made(1.0, "a", 0), Made(1.01, "a", 1), Made(1.03, "b", 0), Made(5.0, "b", 1)]
+    >>> pauses_ms(made, killed_s=[2.0]).round(1).tolist()
+    [30.0]
+    """
+    last: dict[int, Made] = {}
+    pauses: list[float] = []
+    for prediction in made:
+        before = last.get(prediction.partition)
+        swapped = before is not None and before.digest != prediction.digest
+        if before and swapped and not any(before.at_s <= at_s <= prediction.at_s for at_s in killed_s):
+            pauses.append((prediction.at_s - before.at_s) * 1000)
+        last[prediction.partition] = prediction
+    return np.array(pauses)
