@@ -27,6 +27,7 @@ _COMMANDS = {
     "rollback": "Let an earlier model score again.",
     "revoke": "Take a model away from every worker, for ever.",
     "models": "Say which models are live, since when and by whom.",
+    "trust": "Say who may release what, and change it.",
     "card": "Write the model card.",
     "quarantine": "Open quarantined records with the reviewers' private key.",
     "settings": "Show the settings in force, secrets masked.",

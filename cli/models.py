@@ -43,7 +43,7 @@ def list_(settings: Settings) -> None:
             case Release() as release:
                 state = _state(release, release is live.get(release.role), release.digest in log.revoked, now_ms())
                 table.add_row(
-                    _when(release.created_at),
+                    when(release.created_at),
                     release.role,
                     str(release.version),
                     release.digest[:19],
@@ -53,10 +53,10 @@ def list_(settings: Settings) -> None:
                 )
             case Revocation() as revocation:
                 table.add_row(
-                    _when(revocation.created_at), "revocation", "", revocation.digest[:19], "", by, revocation.reason
+                    when(revocation.created_at), "revocation", "", revocation.digest[:19], "", by, revocation.reason
                 )
             case TrustRoot() as root:
-                table.add_row(_when(root.created_at), "trust root", str(root.version), "", "", by, "")
+                table.add_row(when(root.created_at), "trust root", str(root.version), "", "", by, "")
     Console(width=160 if not Console().is_terminal else None).print(table)
 
 
@@ -116,7 +116,8 @@ def _state(release: Release, live: bool, revoked: bool, now_ms: int) -> str:
     return "ended" if now_ms >= release.expires_at else "retired"
 
 
-def _when(at_ms: int) -> str:
+def when(at_ms: int) -> str:
+    """Return a time in epoch milliseconds for people, UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 

@@ -3,14 +3,15 @@
 import os
 import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from cryptography.hazmat.primitives import serialization
 
 from contracts.errors import UserError
 from contracts.features import FeatureTable
-from contracts.releases import ROLES, ROOT_TYPE, RolePolicy, Signer, TrustRoot, table_digest
-from models.dsse import KeyProvider, encode_envelope, key_id, seal
+from contracts.releases import ROLES, ROOT_TYPE, Role, RolePolicy, Signer, TrustRoot, table_digest
+from models.dsse import EnvelopeError, KeyProvider, encode_envelope, key_id, read_public_key, seal
 from models.trust import MAX_ROOT_BYTES, Trust, first_root
 
 ROOT_FILE = "trust-root.json"
@@ -31,6 +32,39 @@ def make_first_root(key: KeyProvider, name: str, table: FeatureTable, *, now_ms:
         root_signers=(key_id(key.public_key),),
     )
     return encode_envelope(seal(ROOT_TYPE, msgspec.json.encode(root), [key]))
+
+
+def with_signer(
+    root: TrustRoot, name: str, public_key: str, roles: tuple[Role, ...], *, unattended: bool, may_revoke: bool
+) -> TrustRoot:
+    """Return the root with one signer more; raises `UserError` for a key that is none, or a name that is there."""
+    try:
+        key = key_id(read_public_key(public_key.encode()))
+    except EnvelopeError as error:
+        raise UserError(f"signer {name}: {error}") from None
+    if key in root.signers or any(signer.name == name for signer in root.signers.values()):
+        raise UserError(f"signer {name}: expected a name and a key that are not in the trust root yet")
+    kind: Literal["person", "unattended"] = "unattended" if unattended else "person"
+    signer = Signer(name=name, kind=kind, public_key=public_key, roles=roles, may_revoke=may_revoke)
+    return msgspec.structs.replace(root, signers={**root.signers, key: signer})
+
+
+def without_signer(root: TrustRoot, name: str) -> TrustRoot:
+    """Return the root without a signer; raises `UserError` for a name that is not there, or one who signs roots."""
+    for key, signer in root.signers.items():
+        if signer.name == name:
+            if key in root.root_signers:
+                raise UserError(f"signer {name}: expected one who signs no trust roots; that one cannot be removed so")
+            return msgspec.structs.replace(root, signers={k: s for k, s in root.signers.items() if k != key})
+    raise UserError(f"signer {name}: expected a signer of the trust root; `cardiosentry trust show` has them")
+
+
+def sign_next(root: TrustRoot, key: KeyProvider, *, now_ms: int) -> bytes:
+    """Return `root` as the next version, signed by `key`, for another year."""
+    following = msgspec.structs.replace(
+        root, version=root.version + 1, created_at=now_ms, expires_at=now_ms + _DAYS * 86_400_000
+    )
+    return encode_envelope(seal(ROOT_TYPE, msgspec.json.encode(following), [key]))
 
 
 def write_first_root(directory: Path, key: KeyProvider, name: str, table: FeatureTable) -> None:

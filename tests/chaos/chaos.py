@@ -19,10 +19,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import psutil
 from confluent_kafka.admin import AdminClient
 
@@ -30,7 +30,7 @@ from contracts.topics import PREDICTIONS, TOPICS
 from models.sign import PUBLIC_KEY_FILE
 from models.verify import verify_bundle
 from tests.chaos.ledger import Findings, Ledger, recovery_s
-from tests.chaos.releases import Releases, not_live, pauses_ms
+from tests.chaos.releases import Releases, not_live, pauses_ms, shares
 from tests.chaos.traffic import Reader, Sender
 from tests.support.broker import create_topics, end_offsets, new_topic
 from tests.support.embedded import PARTITIONS
@@ -94,6 +94,7 @@ class Summary(msgspec.Struct, kw_only=True):
     releases: int
     not_live: int
     swap_pause_ms: dict[str, float]
+    other_pause_ms: dict[str, float]
     foreign_exits: list[int]
     errors: list[str]
     stop_s: float
@@ -261,7 +262,7 @@ class Chaos:
     def _judge(self, code: int, stop_s: float) -> Summary:
         findings = self._ledger.judge()
         arrivals = self._ledger.arrivals()
-        for blow, following in zip(self._blows, [*self._blows[1:], None], strict=True):
+        for blow, following in zip_longest(self._blows, self._blows[1:]):
             blow.recovery_s = recovery_s(blow.at_s, arrivals, PARTITIONS, self._outages)
             flowed_s = recovery_s(blow.at_s, arrivals, PARTITIONS)
             blow.overtaken = following is not None and (flowed_s is None or blow.at_s + flowed_s > following.at_s)
@@ -278,7 +279,7 @@ class Chaos:
             errors.append(f"expected {self._sender.made} confirmed events, got {self._ledger.sent_count}")
         made = self._ledger.made()
         wrong = not_live(made, self._releases.live)
-        pauses = pauses_ms(made, [blow.at_s for blow in self._blows])
+        swaps, others = pauses_ms(made, [blow.at_s for blow in self._blows])
         if len(self._releases.live) != 1 + self._options.releases:
             errors.append(f"expected {self._options.releases} releases, made {len(self._releases.live) - 1}")
         recovered = len(known) == len(deaths) and all(seconds <= self._options.max_recovery_s for seconds in known)
@@ -294,11 +295,8 @@ class Chaos:
             outages_s=[up_s - down_s for down_s, up_s in self._outages],
             releases=self._options.releases,
             not_live=wrong,
-            swap_pause_ms={
-                name: round(float(np.percentile(pauses, share)), 1)
-                for name, share in (("p50", 50), ("p99", 99), ("max", 100))
-                if len(pauses)
-            },
+            swap_pause_ms=shares(swaps),
+            other_pause_ms=shares(others),
             foreign_exits=foreign,
             errors=errors,
             stop_s=stop_s,

@@ -82,21 +82,30 @@ def not_live(made: Sequence[Made], live: Sequence[Live]) -> int:
     return wrong
 
 
-def pauses_ms(made: Sequence[Made], killed_s: Sequence[float] = ()) -> np.ndarray:
-    """Return the time between the last prediction by one model and the first by the next, in each partition.
+def pauses_ms(made: Sequence[Made], killed_s: Sequence[float] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """Return the time between one batch of a partition and the next: where the model changed, and where it did not.
 
     Left out are those in which a worker was killed: that pause is its recovery.
 
-    >>> made = [Made(1.0, "a", 0), Made(1.01, "a", 1), Made(1.03, "b", 0), Made(5.0, "b", 1)]
-    >>> pauses_ms(made, killed_s=[2.0]).round(1).tolist()
-    [30.0]
+    >>> made = [Made(1.0, "a", 0), Made(1.01, "a", 1), Made(1.02, "a", 0), Made(1.05, "b", 0), Made(5.0, "b", 1)]
+    >>> [pauses.round(1).tolist() for pauses in pauses_ms(made, killed_s=[2.0])]
+    [[30.0], [20.0]]
     """
     last: dict[int, Made] = {}
-    pauses: list[float] = []
+    swaps: list[float] = []
+    others: list[float] = []
     for prediction in made:
         before = last.get(prediction.partition)
-        swapped = before is not None and before.digest != prediction.digest
-        if before and swapped and not any(before.at_s <= at_s <= prediction.at_s for at_s in killed_s):
-            pauses.append((prediction.at_s - before.at_s) * 1000)
         last[prediction.partition] = prediction
-    return np.array(pauses)
+        if before is None or before.at_s == prediction.at_s:
+            continue
+        if not any(before.at_s <= at_s <= prediction.at_s for at_s in killed_s):
+            pauses = others if before.digest == prediction.digest else swaps
+            pauses.append((prediction.at_s - before.at_s) * 1000)
+    return np.array(swaps), np.array(others)
+
+
+def shares(values: np.ndarray) -> dict[str, float]:
+    """Return median, 99th percentile and maximum, nothing of nothing."""
+    names = {"p50": 50, "p99": 99, "max": 100} if len(values) else {}
+    return {name: round(float(np.percentile(values, share)), 1) for name, share in names.items()}

@@ -8,17 +8,20 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
+from cli.main import cardiosentry
 from cli.releasing import announce, read_releases, release_bundle
+from contracts.errors import ModelRejected
 from contracts.events import DecodedPrediction
 from contracts.releases import Release, Role
 from contracts.settings import Settings
 from contracts.topics import RELEASES, SECURITY_ALERTS, SHADOW_PREDICTIONS
 from models.keyfile import KeyFile
 from models.release import sign_release, sign_revocation, sign_rollback
-from models.sign import PRIVATE_KEY_FILE
+from models.sign import PRIVATE_KEY_FILE, generate_signing_key
 from models.train import train_bundle
 from models.verify import read_bundle, verify_bundle
 from tests.integration.stream import Patients, SteadyLoad, Stream
@@ -237,6 +240,38 @@ def test_a_shadow_answers_beside_the_champion_and_goes_when_it_is_revoked(runnin
     wait_for(lambda: second not in running.serving.get("/metrics")[1], LIVE_S, running.serving.text)
     assert running.score(30) == {first}
     assert len(read_topic(running.bootstrap, running.prefix + SHADOW_PREDICTIONS.name, timeout_s=30)) == len(found)
+
+
+def test_signers_come_and_go_without_a_restart(
+    running: Running, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARDIOSENTRY_BOOTSTRAP", running.bootstrap)
+    monkeypatch.setenv("CARDIOSENTRY_TOPIC_PREFIX", running.prefix)
+    monkeypatch.setenv("CARDIOSENTRY_KEYS", running.settings.keys)
+
+    def trust(*arguments: str) -> str:
+        done = CliRunner().invoke(cardiosentry, ["trust", *arguments])
+        assert done.exit_code == 0, done.output + str(done.exception)
+        return done.output
+
+    private, public = generate_signing_key(tmp_path / "pipeline")
+    first = running.champion()
+    trust("add", "pipeline", "--public-key", str(public), "--role", "shadow", "--unattended")
+    assert "pipeline" in trust("show")
+
+    def release_as_pipeline(role: Role) -> str:
+        said = release_bundle(running.settings, other, role=role, reason="a test", days=30, key=private)
+        return said.split()[-1]
+
+    second = release_as_pipeline("shadow")
+    wait_for(lambda: second in running.serving.get("/metrics")[1], LIVE_S, running.serving.text)
+    with pytest.raises(ModelRejected, match="expected 1 signers who may release a champion, got 0"):
+        release_as_pipeline("champion")
+    trust("remove", "pipeline")
+    with pytest.raises(ModelRejected, match="expected a signature by a signer of the trust root"):
+        release_as_pipeline("shadow")
+    assert running.champion() == first
+    assert running.serving.exits() == []
 
 
 def test_deleting_records_brings_no_older_model_back(running: Running, site: Site, other: Path) -> None:
