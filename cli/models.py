@@ -87,7 +87,7 @@ def diff(settings: Settings, a: str, b: str) -> None:
     Example:
       cardiosentry models diff sha256:43c1 sha256:7c29 --bootstrap localhost:9092
     """
-    left, right = (dict(_flat(_find(settings, digest)[1])) for digest in (a, b))
+    left, right = (dict(_flat(_find(settings, digest)[1] | {"reference_rows": "left out"})) for digest in (a, b))
     for name in sorted(left.keys() | right.keys()):
         if left.get(name) != right.get(name):
             click.echo(f"{name}: {left.get(name, 'absent')} -> {right.get(name, 'absent')}")
