@@ -36,8 +36,8 @@ def cluster(client: AdminClient, settings: Settings) -> ClusterMetadata:
         return client.list_topics(timeout=_TIMEOUT_S)
     except KafkaException:
         raise UserError(
-            f"setting bootstrap: expected a Kafka broker at {settings.bootstrap}, none answered in {_TIMEOUT_S:.0f} s; say "
-            "where it is by --bootstrap or CARDIOSENTRY_BOOTSTRAP, or run one to try out by `cardiosentry broker`"
+            f"setting bootstrap: expected a Kafka broker at {settings.bootstrap}, none answered in {_TIMEOUT_S:.0f} s; "
+            "say where it is by --bootstrap or CARDIOSENTRY_BOOTSTRAP, or run one to try out by `cardiosentry broker`"
         ) from None
 
 
