@@ -18,6 +18,8 @@ from models.sign import signer
 from models.verify import VerifiedBundle, verify_bundle
 from tests.conftest import Trained
 
+NAMES = st.text(max_size=30).filter(lambda name: "/" not in name and name not in BUNDLE_FILES)
+
 FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 JSON = st.recursive(
@@ -88,7 +90,7 @@ def test_a_directory_with_bytes_changed(trained: Trained, name: str, at: int, pu
 
 
 @FUZZ
-@given(st.text(max_size=30).filter(lambda name: "/" not in name and name not in BUNDLE_FILES), st.binary(max_size=20), st.booleans())
+@given(NAMES, st.binary(max_size=20), st.booleans())
 def test_a_directory_with_a_file_more(trained: Trained, name: str, content: bytes, signed: bool) -> None:
     def damage(bundle: Path) -> None:
         with contextlib.suppress(OSError, ValueError):  # no name of a file
