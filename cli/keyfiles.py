@@ -12,12 +12,17 @@ from contracts.mac import KEYRING_FILE, SECRET_BYTES, Keyring
 
 
 def generate_keys(
-    directory: Path, sources: Sequence[str], rotate: Sequence[str] = (), *, signer: str = ""
+    directory: Path,
+    sources: Sequence[str],
+    rotate: Sequence[str] = (),
+    *,
+    signer: str = "",
+    passphrase: bytes | None = None,
 ) -> Iterator[tuple[str, bool]]:
     """Make what is missing in `directory`; yield what each thing is, and whether it was made now.
 
     The keyring gets a key for each of `sources` that no key covers yet, and a newer one for each of `rotate`. `signer`
-    is the name of the person who holds the signing key, by default the one who is logged in.
+    is the name of the person who holds the signing key, by default the one who is logged in; `passphrase` encrypts it.
     """
     from contracts.heart_disease import HEART_DISEASE
     from models import roots, sign
@@ -26,12 +31,12 @@ def generate_keys(
 
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield from _make(directory / sign.PRIVATE_KEY_FILE, lambda: sign.generate_signing_key(directory))
+        yield from _make(directory / sign.PRIVATE_KEY_FILE, lambda: sign.generate_signing_key(directory, passphrase))
         yield from _make(
             directory / roots.ROOT_FILE,
             lambda: roots.write_first_root(
                 directory,
-                KeyFile.load(directory / sign.PRIVATE_KEY_FILE),
+                KeyFile.load(directory / sign.PRIVATE_KEY_FILE, passphrase),
                 signer or getpass.getuser(),
                 HEART_DISEASE,
             ),

@@ -24,8 +24,9 @@ def command() -> None:
     help="A source that publishes, site/ward/device; its key covers everything below it. Repeat it.",
 )
 @click.option("--signer", metavar="NAME", default="", help="Who holds the signing key [whoever is logged in].")
+@click.option("--encrypt", is_flag=True, help="Encrypt the signing key: asks for a passphrase.")
 @click.option("--rotate", multiple=True, metavar="SOURCE", help="Add a newer key for this source beside its old one.")
-def generate(directory: Path, sources: tuple[str, ...], signer: str, rotate: tuple[str, ...]) -> None:
+def generate(directory: Path, sources: tuple[str, ...], signer: str, encrypt: bool, rotate: tuple[str, ...]) -> None:
     """Make every key that a system needs, in DIRECTORY; what is there stays, and a new source gets its key added.
 
     \b
@@ -39,9 +40,11 @@ def generate(directory: Path, sources: tuple[str, ...], signer: str, rotate: tup
       keyring.toml        workers; a producer, its own entry     pseudonym.key       producers
     """
     from cli.keyfiles import generate_keys
+    from cli.passphrase import ask
 
     for source in (*sources, *rotate):
         if not is_source(source):
             raise click.BadParameter(f"expected a source like site/ward/device in lower case, got {source!r}")
-    for path, made in generate_keys(directory, () if rotate else sources, rotate, signer=signer):
+    passphrase = ask(twice=True) if encrypt else None
+    for path, made in generate_keys(directory, () if rotate else sources, rotate, signer=signer, passphrase=passphrase):
         click.echo(f"{'made' if made else 'kept'} {path}")

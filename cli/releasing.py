@@ -1,6 +1,5 @@
 """What the commands about releases share: reading model-releases, announcing on it, who signs."""
 
-import os
 import time
 from pathlib import Path
 
@@ -8,11 +7,12 @@ import click
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 
 from cli.kafka import client_properties, require_topics
+from cli.passphrase import passphrase_of
 from contracts.errors import ModelRejected, UserError
 from contracts.releases import Release, Role
 from contracts.settings import Settings
 from contracts.topics import RELEASES
-from models.keyfile import KeyFile, is_encrypted
+from models.keyfile import KeyFile
 from models.release import sign_release
 from models.release_log import ReleaseLog
 from models.roots import read_root
@@ -20,7 +20,6 @@ from models.sign import PRIVATE_KEY_FILE
 from models.store import DirectoryStore
 
 _ANSWER_S = 15.0
-_PASSPHRASE = "MODEL_SIGNING_PASSPHRASE"  # noqa: S105 - the variable's name
 
 
 def read_releases(settings: Settings) -> ReleaseLog:
@@ -97,14 +96,7 @@ def release_bundle(
 def signing_key(settings: Settings, path: Path | None) -> KeyFile:
     """Return the key to sign with; asks for its passphrase where it is encrypted and the environment has none."""
     path = path or Path(settings.keys) / PRIVATE_KEY_FILE
-    try:
-        encrypted = is_encrypted(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: expected a private signing key, got: {error.strerror}") from None
-    if not encrypted:
-        return KeyFile.load(path)
-    passphrase = os.environ.get(_PASSPHRASE) or click.prompt("Passphrase", hide_input=True, err=True)
-    return KeyFile.load(path, passphrase.encode())
+    return KeyFile.load(path, passphrase_of(path))
 
 
 def now_ms() -> int:

@@ -20,10 +20,12 @@ def command(settings: Settings, out: Path, data: Path | None, seed: int | None) 
     Example:
       cardiosentry train --out bundle --keys keys
     """
+    from cli.passphrase import passphrase_of
     from models.sign import PRIVATE_KEY_FILE
     from models.train import train_bundle
 
     chosen = {name: value for name, value in (("data", data), ("seed", seed)) if value is not None}
     key = Path(settings.keys) / PRIVATE_KEY_FILE
-    digest = train_bundle(out, key, progress=lambda line: click.echo(line, err=True), **chosen)  # type: ignore[arg-type]
+    passphrase = passphrase_of(key)
+    digest = train_bundle(out, key, passphrase=passphrase, progress=lambda line: click.echo(line, err=True), **chosen)  # type: ignore[arg-type]
     click.echo(f"{out} {digest}")

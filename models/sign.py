@@ -19,8 +19,10 @@ PRIVATE_KEY_FILE = "model-signing.key"
 PUBLIC_KEY_FILE = "model-signing.pub"
 
 
-def generate_signing_key(directory: Path) -> tuple[Path, Path]:
+def generate_signing_key(directory: Path, passphrase: bytes | None = None) -> tuple[Path, Path]:
     """Write a new key pair into `directory` and return the paths (private, mode 0600; public).
+
+    The private one is encrypted if there is a `passphrase`.
 
     Raises `UserError`, having written nothing, if either file is there: a key that is lost cannot be had again.
     """
@@ -29,9 +31,8 @@ def generate_signing_key(directory: Path) -> tuple[Path, Path]:
         if os.path.lexists(path):
             raise UserError(f"{path}: expected no such file, got one that is there; move it away to make a new key")
     key = ec.generate_private_key(ec.SECP256R1())
-    private_pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+    private_pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
     public_pem = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -44,8 +45,8 @@ def generate_signing_key(directory: Path) -> tuple[Path, Path]:
     return private, public
 
 
-def signer(private_key: Path) -> Callable[[Path], None]:
-    """Return the function that signs a directory with the PEM key at `private_key`.
+def signer(private_key: Path, passphrase: bytes | None = None) -> Callable[[Path], None]:
+    """Return the function that signs a directory with the PEM key at `private_key`, and its passphrase if it has one.
 
     It signs every file but the signature, into model.sig. Raises `UserError` for a key that cannot be used.
     """
@@ -54,12 +55,13 @@ def signer(private_key: Path) -> Callable[[Path], None]:
 
     config = signing.Config()  # type: ignore[no-untyped-call]  # the library types its results only
     try:
-        config.use_elliptic_key_signer(private_key=private_key)
+        # The library's type says `str`, but it hands a passphrase on to what wants bytes.
+        config.use_elliptic_key_signer(private_key=private_key, password=passphrase)  # type: ignore[arg-type]
     except OSError as error:
         raise UserError(f"{private_key}: expected the private signing key, got: {error.strerror}") from None
     except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm):
-        # Not PEM or another curve; with a password; not an elliptic-curve key; a curve that OpenSSL lacks.
-        raise UserError(f"{private_key}: expected an elliptic-curve private key in PEM without a password") from None
+        # Not PEM or another curve; a missing or wrong passphrase; not an elliptic-curve key; one that OpenSSL lacks.
+        raise UserError(f"{private_key}: expected an elliptic-curve private key in PEM and its passphrase") from None
 
     def sign(directory: Path) -> None:
         signature = directory / SIGNATURE_FILE

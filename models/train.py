@@ -29,18 +29,19 @@ def train_bundle(
     out: Path,
     private_key: Path,
     *,
+    passphrase: bytes | None = None,
     data: Path = DATA_FILE,
     seed: int = DEFAULT_SEED,
     version: str = DEFAULT_VERSION,
     progress: Callable[[str], None] = lambda _: None,
 ) -> str:
-    """Train on the file `data`, write a bundle signed by `private_key` at `out`, and return its digest.
+    """Train on the file `data`, write a bundle at `out` signed by `private_key`, and return its digest.
 
     The same data, seed, version and libraries give the same digest. `progress` gets a sentence a step. Raises
     `UserError` for data, a key or a place that cannot be used.
     """
     check_place(out)  # here as well as when writing: nobody wants to wait for a refusal
-    sign = signer(private_key)
+    sign = signer(private_key, passphrase)
     dataset = load_dataset(data)
     patients = dataset.distinct()
     progress(
