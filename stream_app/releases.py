@@ -31,7 +31,8 @@ T = TypeVar("T")
 _POLL_S = 0.2
 _RETRY_S = 2.0  # a store that does not answer
 _REJECTED_S = 60.0  # a store may have been mended
-_SAY_S = 10.0
+_ANSWER_S = 10.0
+_ASK_AGAIN_S = 1.0
 
 _PROPERTIES: dict[str, str | bool] = {
     "group.id": "cardiosentry-releases",  # never joined: every worker reads every record
@@ -95,7 +96,7 @@ class ReleaseWatcher(threading.Thread):
 
     def catch_up(self) -> None:
         """Read what is remembered and what stands in the topic; load what is live. Blocks until the broker answers."""
-        self._memory = self._memory_of(_ask(lambda: self._consumer.list_topics(timeout=_SAY_S)).cluster_id or "")
+        self._memory = self._memory_of(_ask(lambda: self._consumer.list_topics(timeout=_ANSWER_S)).cluster_id or "")
         for remembered in self._memory.read():
             with suppress(ModelRejected):  # the trust root that this worker is given now may be a later one
                 self._releases.read(remembered.content)
@@ -103,6 +104,7 @@ class ReleaseWatcher(threading.Thread):
         self._begin()
         while not self._at_end(self._poll(report=False)):
             pass
+        self._memory.replace(self._remembered)
         self._settle()
 
     def run(self) -> None:
@@ -117,7 +119,7 @@ class ReleaseWatcher(threading.Thread):
     def _begin(self) -> None:
         """Read on after the last record that is remembered, or from the beginning where records are missing."""
         wanted = self._remembered[-1].offset + 1 if self._remembered else 0
-        first, end = _ask(lambda: self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_SAY_S))
+        first, end = _ask(lambda: self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ANSWER_S))
         if first > 0 or end < wanted:
             why = f"expected every record up to {wanted}, got those from {first} to {end}: some were deleted"
             log.warning("release log cut why=%r", why)
@@ -146,7 +148,8 @@ class ReleaseWatcher(threading.Thread):
             return
         if entry is not None:
             self._remembered.append(Remembered(offset, content))
-            self._memory.replace(self._remembered)
+            if report:  # `catch_up` writes once for all
+                self._memory.replace(self._remembered)
             log.info("release log offset=%d signed_by=%s", offset, ",".join(entry.signed_by))
 
     def _settle(self) -> None:
@@ -236,4 +239,4 @@ def _ask(call: Callable[[], T | None]) -> T:
         else:
             if answer is not None:
                 return answer
-        time.sleep(_POLL_S)
+        time.sleep(_ASK_AGAIN_S)
