@@ -119,7 +119,8 @@ class ReleaseWatcher(threading.Thread):
     def _begin(self) -> None:
         """Read on after the last record that is remembered, or from the beginning where records are missing."""
         wanted = self._remembered[-1].offset + 1 if self._remembered else 0
-        first, end = _ask(lambda: self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ANSWER_S))
+        place = TopicPartition(self._topic, 0)
+        first, end = _ask(lambda: self._consumer.get_watermark_offsets(place, timeout=_ANSWER_S))
         if first > 0 or end < wanted:
             why = f"expected every record up to {wanted}, got those from {first} to {end}: some were deleted"
             log.warning("release log cut why=%r", why)
