@@ -63,3 +63,14 @@ def _property(text: str) -> tuple[str, str]:
     if not separator or not name:
         raise click.UsageError("option -X: expected PROP=VALUE, got something else")
     return name, value
+
+
+KEY_OPTION = click.option(
+    "--key", type=click.Path(path_type=Path), metavar="PEM", help="The signing key [the one in --keys]."
+)
+REASON_OPTION = click.option(
+    "--reason", required=True, metavar="TEXT", help="Why, for whoever reads it at night; it is signed."
+)
+DAYS_OPTION = click.option(
+    "--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How long it may be loaded."
+)

@@ -13,7 +13,7 @@ from contracts.releases import Release, Role
 from contracts.settings import Settings
 from contracts.topics import RELEASES
 from models.keyfile import KeyFile
-from models.release import sign_release
+from models.release import listed, sign_release
 from models.release_log import ReleaseLog
 from models.roots import read_root
 from models.sign import PRIVATE_KEY_FILE
@@ -82,10 +82,9 @@ def release_bundle(
     signer = signing_key(settings, key)
     log = read_releases(settings)
     files = read_bundle(bundle)
-    keys = {each.name: each.public_key.encode() for each in log.trust.root.signers.values()}
-    digest = verify_files(files, keys, where=bundle).digest
+    digest = verify_files(files, log.trust.pems, where=bundle).digest
     version = log.next_version(role)
-    statement = sign_release(files, digest, log, signer, role=role, reason=reason, now_ms=now_ms(), days=days)
+    statement = sign_release(listed(files), digest, log, signer, role=role, reason=reason, now_ms=now_ms(), days=days)
     store = DirectoryStore(Path(settings.store))
     for content in files.values():
         store.put(content)

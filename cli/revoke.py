@@ -4,15 +4,15 @@ from pathlib import Path
 
 import click
 
-from cli.options import setting_options
+from cli.options import KEY_OPTION, REASON_OPTION, setting_options
 from contracts.releases import ROLES
 from contracts.settings import Settings
 
 
 @click.command
 @click.argument("digest")
-@click.option("--reason", required=True, metavar="TEXT", help="Why, for whoever reads it at night; it is signed.")
-@click.option("--key", type=click.Path(path_type=Path), metavar="PEM", help="The signing key [the one in --keys].")
+@REASON_OPTION
+@KEY_OPTION
 @setting_options("bootstrap", "topic_prefix", "keys")
 def command(settings: Settings, digest: str, reason: str, key: Path | None) -> None:
     """Take the bundle DIGEST away from every worker, in every role, for ever.

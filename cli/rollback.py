@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cli.options import setting_options
+from cli.options import DAYS_OPTION, KEY_OPTION, REASON_OPTION, setting_options
 from contracts.errors import UserError
 from contracts.releases import ROLES, Role
 from contracts.settings import Settings
@@ -13,9 +13,9 @@ from contracts.settings import Settings
 @click.command
 @click.option("--role", type=click.Choice(ROLES), default="champion", show_default=True)
 @click.option("--to", "digest", metavar="DIGEST", help="An earlier bundle of the role [the one before the live one].")
-@click.option("--reason", required=True, metavar="TEXT", help="Why, for whoever reads it at night; it is signed.")
-@click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How long it may be loaded.")
-@click.option("--key", type=click.Path(path_type=Path), metavar="PEM", help="The signing key [the one in --keys].")
+@REASON_OPTION
+@DAYS_OPTION
+@KEY_OPTION
 @setting_options("bootstrap", "topic_prefix", "keys")
 def command(settings: Settings, role: Role, digest: str | None, reason: str, days: int, key: Path | None) -> None:
     """Release an earlier bundle again, as the next version of its role. The one that is live now may come back later.

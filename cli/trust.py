@@ -5,14 +5,10 @@ from pathlib import Path
 
 import click
 
-from cli.options import setting_options
+from cli.options import KEY_OPTION, setting_options
 from contracts.errors import UserError
 from contracts.releases import ROLES, Role, TrustRoot
 from contracts.settings import Settings
-
-_KEY = click.option(
-    "--key", type=click.Path(path_type=Path), metavar="PEM", help="The signing key [the one in --keys]."
-)
 
 
 @click.group
@@ -54,7 +50,7 @@ def show(settings: Settings) -> None:
 )
 @click.option("--unattended", is_flag=True, help="A key that no person holds; it may release no champion.")
 @click.option("--may-revoke", is_flag=True, help="The signer may take models away.")
-@_KEY
+@KEY_OPTION
 @setting_options("bootstrap", "topic_prefix", "keys")
 def add(
     settings: Settings,
@@ -85,7 +81,7 @@ def add(
 
 @command.command
 @click.argument("name")
-@_KEY
+@KEY_OPTION
 @setting_options("bootstrap", "topic_prefix", "keys")
 def remove(settings: Settings, name: str, key: Path | None) -> None:
     """Let NAME release no more: announce the next trust root without that signer.

@@ -20,40 +20,15 @@ from models.release_log import ReleaseLog
 DAY_MS = 86_400_000
 
 
-def sign_release(
-    files: Mapping[str, bytes],
-    digest: str,
-    log: ReleaseLog,
-    key: KeyProvider,
-    *,
-    role: Role,
-    reason: str,
-    now_ms: int,
-    days: int,
-) -> bytes:
-    """Return a release of the bundle's `files` as the next version of `role`, signed by `key`.
-
-    Raises `UserError` for a bundle that was revoked.
-    """
-    listed = tuple(
+def listed(files: Mapping[str, bytes]) -> tuple[ReleasedFile, ...]:
+    """Return how a release names a bundle's files."""
+    return tuple(
         ReleasedFile(name=name, sha256=hashlib.sha256(content).hexdigest(), size=len(content))
         for name, content in sorted(files.items())
     )
-    return _release(listed, digest, log, key, role=role, reason=reason, now_ms=now_ms, days=days)
 
 
-def sign_rollback(earlier: Release, log: ReleaseLog, key: KeyProvider, *, reason: str, now_ms: int, days: int) -> bytes:
-    """Return a release of an earlier bundle as the next version of its role: a version never goes back."""
-    return _release(earlier.files, earlier.digest, log, key, role=earlier.role, reason=reason, now_ms=now_ms, days=days)
-
-
-def sign_revocation(digest: str, key: KeyProvider, *, reason: str, now_ms: int) -> bytes:
-    """Return the revocation of a bundle, signed by `key`."""
-    statement = Revocation(digest=digest, created_at=now_ms, reason=reason)
-    return encode_envelope(seal(REVOCATION_TYPE, msgspec.json.encode(statement), [key]))
-
-
-def _release(
+def sign_release(
     files: tuple[ReleasedFile, ...],
     digest: str,
     log: ReleaseLog,
@@ -64,6 +39,10 @@ def _release(
     now_ms: int,
     days: int,
 ) -> bytes:
+    """Return a release of the bundle of these `files` as the next version of `role`, signed by `key`.
+
+    Raises `UserError` for a bundle that was revoked.
+    """
     if digest in log.revoked:
         raise UserError(f"{digest}: expected a bundle that may be released, got one that was revoked")
     statement = Release(
@@ -77,3 +56,16 @@ def _release(
         revoked=tuple(sorted(log.revoked)),
     )
     return encode_envelope(seal(RELEASE_TYPE, msgspec.json.encode(statement), [key]))
+
+
+def sign_rollback(earlier: Release, log: ReleaseLog, key: KeyProvider, *, reason: str, now_ms: int, days: int) -> bytes:
+    """Return a release of an earlier bundle as the next version of its role: a version never goes back."""
+    return sign_release(
+        earlier.files, earlier.digest, log, key, role=earlier.role, reason=reason, now_ms=now_ms, days=days
+    )
+
+
+def sign_revocation(digest: str, key: KeyProvider, *, reason: str, now_ms: int) -> bytes:
+    """Return the revocation of a bundle, signed by `key`."""
+    statement = Revocation(digest=digest, created_at=now_ms, reason=reason)
+    return encode_envelope(seal(REVOCATION_TYPE, msgspec.json.encode(statement), [key]))

@@ -19,7 +19,6 @@ class Entry:
 
     statement: Release | Revocation | TrustRoot
     signed_by: tuple[str, ...]
-    content: bytes
 
 
 class ReleaseLog:
@@ -69,17 +68,17 @@ class ReleaseLog:
         match payload_type_of(content):
             case kind if kind == ROOT_TYPE:
                 before, self.trust = self.trust, next_root(self.trust, content)
-                return Entry(self.trust.root, _names(before, before.root.root_signers), content)
+                return Entry(self.trust.root, _names(before, before.root.root_signers))
             case kind if kind == REVOCATION_TYPE:
                 revocation, by = verify_revocation(self.trust, content)
                 self.revoked.add(revocation.digest)
-                return Entry(revocation, _names(self.trust, by), content)
+                return Entry(revocation, _names(self.trust, by))
             case kind if kind == RELEASE_TYPE:
                 release, by = verify_release(self.trust, content, self._highest)
                 self._highest[release.role] = release.version
                 self._releases[release.role].append(release)
                 self.revoked.update(release.revoked)
-                return Entry(release, _names(self.trust, by), content)
+                return Entry(release, _names(self.trust, by))
             case _:
                 raise ModelRejected("record: expected a release, a revocation or a trust root, got another statement")
 

@@ -60,6 +60,11 @@ class Trust:
         """The signers' public keys by key id."""
         return {name: read_public_key(signer.public_key.encode()) for name, signer in self.root.signers.items()}
 
+    @property
+    def pems(self) -> dict[str, bytes]:
+        """The signers' public keys in PEM, by name: what a bundle's own signature is checked with."""
+        return {signer.name: signer.public_key.encode() for signer in self.root.signers.values()}
+
 
 def first_root(content: bytes) -> Trust:
     """Return the trust root that a worker is given to start from; it vouches for itself.

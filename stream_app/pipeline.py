@@ -1,4 +1,4 @@
-"""The pipeline: a batch in, the records to write out. No Kafka, disk or clock in here; batch and one-by-one agree."""
+"""The pipeline: a batch in, the records to write out. No Kafka or disk in here; batch and one-by-one agree."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping

@@ -18,7 +18,7 @@ class Shadows:
     type.
     """
 
-    def __init__(self, share: float, clock_s: Callable[[], float], failed: "SimpleQueue[tuple[Release, str]]") -> None:
+    def __init__(self, share: float, clock_s: Callable[[], float], failed: SimpleQueue[tuple[Release, str]]) -> None:
         self._share = share
         self._clock_s = clock_s
         self._failed = failed

@@ -15,7 +15,7 @@ from contracts.settings import Settings
 from contracts.topics import RELEASES
 from models.bundle import MANIFEST_FILE, bundle_digest, decode_manifest, encode_manifest
 from models.keyfile import KeyFile
-from models.release import sign_release
+from models.release import listed, sign_release
 from models.sign import PRIVATE_KEY_FILE, signer
 from models.store import DirectoryStore
 from models.verify import read_bundle
@@ -62,7 +62,9 @@ class Releases:
             for content in files.values():
                 store.put(content)
             digest, now_ms = bundle_digest(files), int(time.time() * 1000)
-            made = sign_release(files, digest, log, key, role="champion", reason="a test", now_ms=now_ms, days=30)
+            made = sign_release(
+                listed(files), digest, log, key, role="champion", reason="a test", now_ms=now_ms, days=30
+            )
             log.read(made)
             self._statements.append((digest, made))
         self._topic = prefix + RELEASES.name

@@ -20,7 +20,7 @@ from contracts.releases import Release, Role
 from contracts.settings import Settings
 from contracts.topics import RELEASES, SECURITY_ALERTS, SHADOW_PREDICTIONS
 from models.keyfile import KeyFile
-from models.release import sign_release, sign_revocation, sign_rollback
+from models.release import listed, sign_release, sign_revocation, sign_rollback
 from models.sign import PRIVATE_KEY_FILE, generate_signing_key
 from models.train import train_bundle
 from models.verify import read_bundle, verify_bundle
@@ -195,7 +195,7 @@ def release_tampered(running: Running, bundle: Path) -> None:
     files = read_bundle(bundle)
     digest = verify_bundle(bundle, Path(running.settings.keys) / "model-signing.pub").digest
     statement = sign_release(
-        files, digest, log, running.key, role="champion", reason="a test", now_ms=now_ms(), days=30
+        listed(files), digest, log, running.key, role="champion", reason="a test", now_ms=now_ms(), days=30
     )
     entry = log.read(statement)
     assert entry
