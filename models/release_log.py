@@ -30,6 +30,7 @@ class ReleaseLog:
         self.revoked: set[str] = set()
         self._highest: dict[Role, int] = {}
         self._releases: dict[Role, list[Release]] = {role: [] for role in ROLES}
+        self._trust_of: dict[tuple[Role, int], Trust] = {}
         self._seen: set[bytes] = set()
 
     def read(self, content: bytes) -> Entry | None:
@@ -60,6 +61,10 @@ class ReleaseLog:
         """Return every release of a role that was ever accepted, oldest first."""
         return tuple(self._releases[role])
 
+    def trust_of(self, release: Release) -> Trust:
+        """Return the trust root under which a release was accepted: who signed it may have left since."""
+        return self._trust_of[release.role, release.version]
+
     def next_version(self, role: Role) -> int:
         """Return the version that the next release of a role takes."""
         return self._highest.get(role, 0) + 1
@@ -77,6 +82,7 @@ class ReleaseLog:
                 release, by = verify_release(self.trust, content, self._highest)
                 self._highest[release.role] = release.version
                 self._releases[release.role].append(release)
+                self._trust_of[release.role, release.version] = self.trust
                 self.revoked.update(release.revoked)
                 return Entry(release, _names(self.trust, by))
             case _:

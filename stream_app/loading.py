@@ -33,12 +33,11 @@ class Loader:
         """Return the model; raises `ModelRejected` for a check that fails, `RetryableError` for an absent store."""
         files = {file.name: self._store.get(file.sha256, file.size) for file in release.files}
         check_files(release, files)
-        trust = self._releases.trust
         where = Path(f"release {release.role} {release.version}")
-        bundle = verify_files(files, trust.pems, where=where)
+        bundle = verify_files(files, self._releases.trust_of(release).pems, where=where)
         if bundle.digest != release.digest:
             raise ModelRejected(f"{where}: expected the bundle {release.digest}, got {bundle.digest}")
-        _check_table(bundle.manifest.feature_table, trust.root.feature_table, where)
+        _check_table(bundle.manifest.feature_table, self._releases.trust.root.feature_table, where)
         scorer = Scorer(bundle)
         width = len(bundle.manifest.feature_table.features)
         scorer.score(np.full((_WARM_UP_ROWS, width), np.nan, dtype=np.float32))

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from contracts.errors import ModelRejected, RetryableError
+from contracts.features import FeatureTable
 from contracts.heart_disease import HEART_DISEASE
-from contracts.releases import Release, ReleasedFile
+from contracts.releases import RELEASE_TYPE, ROOT_TYPE, Release, ReleasedFile
 from models.bundle import bundle_digest
+from models.dsse import encode_envelope, seal
 from models.keyfile import KeyFile
 from models.release_log import ReleaseLog
 from models.roots import make_first_root
@@ -19,22 +21,24 @@ from models.trust import first_root
 from models.verify import read_bundle
 from stream_app.decode import Decoder
 from stream_app.loading import Loader
+from stream_app.model_slot import LoadedModel
 from tests.conftest import Trained
-from tests.models.signers import DAY_MS, NOW_MS
+from tests.models.signers import BOB, DAY_MS, NOW_MS
 from tests.stream_app.support import CHECKS, batch_of, good_event, wire
 from tests.stream_app.support import NOW_MS as SCORED_MS
 
 Change = Callable[[dict[str, bytes]], object]
 
 
-def loader(trained: Trained, store: DirectoryStore, table: object = HEART_DISEASE) -> Loader:
+def load(
+    trained: Trained, store: DirectoryStore, release: Release, *then: bytes, table: FeatureTable = HEART_DISEASE
+) -> LoadedModel:
+    """Load a release that was accepted, and followed by the records `then`."""
     key = KeyFile.load(trained.private_key)
-    root = make_first_root(key, "Ada", table, now_ms=NOW_MS)  # type: ignore[arg-type]
-    return Loader(
-        store,
-        ReleaseLog(first_root(root)),
-        lambda event: Decoder(event, "observed_at", require_mac=True, **CHECKS),
-    )
+    log = ReleaseLog(first_root(make_first_root(key, "Ada", table, now_ms=NOW_MS)))
+    for record in (encode_envelope(seal(RELEASE_TYPE, msgspec.json.encode(release), [key])), *then):
+        log.read(record)
+    return Loader(store, log, lambda event: Decoder(event, "observed_at", require_mac=True, **CHECKS))(release)
 
 
 def release_of(files: dict[str, bytes], **changes: object) -> Release:
@@ -67,7 +71,7 @@ def put(store: DirectoryStore, files: dict[str, bytes]) -> dict[str, bytes]:
 
 def test_a_released_bundle_scores(trained: Trained, store: DirectoryStore) -> None:
     release = release_of(put(store, read_bundle(trained.bundle)))
-    model = loader(trained, store)(release)
+    model = load(trained, store, release)
     assert (model.release, model.bundle.digest) == (release, trained.digest)
     decoded = model.decoder(batch_of([wire(good_event())]), SCORED_MS)
     predictions, _ = model.score(decoded, SCORED_MS)
@@ -76,20 +80,31 @@ def test_a_released_bundle_scores(trained: Trained, store: DirectoryStore) -> No
 
 def test_a_store_without_the_files_may_have_them_later(trained: Trained, store: DirectoryStore) -> None:
     with pytest.raises(RetryableError, match="expected the file"):
-        loader(trained, store)(release_of(read_bundle(trained.bundle)))
+        load(trained, store, release_of(read_bundle(trained.bundle)))
 
 
 def test_a_bundle_for_other_features_is_refused(trained: Trained, store: DirectoryStore) -> None:
     release = release_of(put(store, read_bundle(trained.bundle)))
     other = msgspec.structs.replace(HEART_DISEASE, max_missing=HEART_DISEASE.max_missing - 1)
     with pytest.raises(ModelRejected, match="expected the feature table"):
-        loader(trained, store, other)(release)
+        load(trained, store, release, table=other)
 
 
 def test_a_statement_that_names_another_bundle_is_refused(trained: Trained, store: DirectoryStore) -> None:
     release = release_of(put(store, read_bundle(trained.bundle)), digest="sha256:" + "0" * 64)
     with pytest.raises(ModelRejected, match="expected the bundle sha256:000"):
-        loader(trained, store)(release)
+        load(trained, store, release)
+
+
+def test_a_bundle_of_a_signer_who_left_since_is_loaded(trained: Trained, store: DirectoryStore) -> None:
+    """A worker that starts again must end on the model that the others score with."""
+    release = release_of(put(store, read_bundle(trained.bundle)))
+    ada = KeyFile.load(trained.private_key)
+    first = first_root(make_first_root(ada, "Ada", HEART_DISEASE, now_ms=NOW_MS)).root
+    bob = BOB.key
+    heir = msgspec.structs.replace(first, version=2, signers={BOB.id: BOB.entry}, root_signers=(BOB.id,))
+    following = encode_envelope(seal(ROOT_TYPE, msgspec.json.encode(heir), [ada, bob]))
+    assert load(trained, store, release, following).bundle.digest == trained.digest
 
 
 DAMAGES: dict[str, tuple[Change, str]] = {
@@ -106,4 +121,4 @@ def test_a_released_bundle_must_carry_its_own_signature(trained: Trained, store:
     files = read_bundle(trained.bundle)
     change(files)
     with pytest.raises(ModelRejected, match=said):
-        loader(trained, store)(release_of(put(store, files)))
+        load(trained, store, release_of(put(store, files)))
