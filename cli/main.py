@@ -24,6 +24,7 @@ _COMMANDS = {
     "train": "Train, export and sign a model.",
     "verify": "Verify a signed model.",
     "release": "Let a signed model score: announce it to the workers.",
+    "approve": "Sign what waits for further signers.",
     "rollback": "Let an earlier model score again.",
     "revoke": "Take a model away from every worker, for ever.",
     "models": "Say which models are live, since when and by whom.",

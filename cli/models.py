@@ -1,6 +1,7 @@
 """`cardiosentry models`."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import click
 import msgspec
 
 from cli.options import setting_options
+from cli.placement import Placement
 from contracts.errors import UserError
-from contracts.releases import ROLES, Release, Revocation, TrustRoot
+from contracts.releases import ROLES, Release, Revocation, Step, TrustRoot
 from contracts.settings import Settings
+from models.lifecycle import Transition
+from models.release_log import Entry, Statement
 
 
 @click.group
@@ -19,45 +23,76 @@ def command() -> None:
 
 
 @command.command("list")
-@setting_options("bootstrap", "topic_prefix", "keys")
+@setting_options("bootstrap", "topic_prefix", "keys", "shadows")
 def list_(settings: Settings) -> None:
-    """List every accepted release, revocation and trust root, the live ones marked.
+    """List every model with its stage, since when, who signed it and where it scored last; those in use first.
 
     \b
     Example:
       cardiosentry models list --bootstrap localhost:9092 --keys keys
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from cli.placement import placements
     from cli.releasing import now_ms, read_releases
+    from cli.tables import print_table, when
+    from models.lifecycle import stages, trail
 
     log = read_releases(settings)
-    live = {role: found[0] for role in ROLES if (found := log.candidates(role, now_ms=now_ms()))}
-    table = Table(box=None, pad_edge=False)
-    for column in ("since", "what", "version", "digest", "state", "signed by", "reason"):
-        table.add_column(column, overflow="fold")
-    for entry in log.entries:
-        by = ", ".join(entry.signed_by)
-        match entry.statement:
-            case Release() as release:
-                state = _state(release, release is live.get(release.role), release.digest in log.revoked, now_ms())
-                table.add_row(
-                    when(release.created_at),
-                    release.role,
-                    str(release.version),
-                    release.digest[:19],
-                    state,
-                    by,
-                    release.reason,
-                )
-            case Revocation() as revocation:
-                table.add_row(
-                    when(revocation.created_at), "revocation", "", revocation.digest[:19], "", by, revocation.reason
-                )
-            case TrustRoot() as root:
-                table.add_row(when(root.created_at), "trust root", str(root.version), "", "", by, "")
-    Console(width=160 if not Console().is_terminal else None).print(table)
+    now, scored = now_ms(), placements(settings)
+    came = {transition.digest: transition.entry for transition in trail(log.entries, shadows=settings.shadows)}
+    order = ("champion", "challenger", "shadow")
+    found = stages(log.entries, shadows=settings.shadows).items()
+    rows = []
+    for digest, stage in sorted(found, key=lambda item: order.index(item[1]) if item[1] in order else len(order)):
+        entry = came[digest]
+        releases = [release for role in ROLES for release in log.releases(role) if release.digest == digest]
+        newest = max((each for each in releases if each.role == stage), key=lambda each: each.version, default=None)
+        rows.append(
+            (
+                f"{stage} {newest.version}" if newest else stage,
+                when(entry.statement.created_at),
+                ("ended " * (now >= newest.expires_at) + when(newest.expires_at)[:10]) if newest else "",
+                _where(scored[digest], now) if digest in scored and stage in order else "",
+                digest[:19],
+                ", ".join(entry.signed_by),
+                _reason(entry.statement),
+            )
+        )
+    print_table(("stage", "since", "until", "scored last", "digest", "signed by", "reason"), rows)
+
+
+@command.command
+@click.argument("digest", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@setting_options("bootstrap", "topic_prefix", "keys", "shadows")
+def timeline(settings: Settings, digest: str | None, as_json: bool) -> None:
+    """Show every signed statement and what each did to the models' stages, oldest first: the audit trail.
+
+    DIGEST, which may be cut short, shows one model's. A transition that skipped a stage is marked "!".
+
+    \b
+    Example:
+      cardiosentry models timeline --bootstrap localhost:9092
+    """
+    from cli.releasing import read_releases
+    from cli.tables import print_table
+    from models.lifecycle import trail
+
+    log = read_releases(settings)
+    changes: dict[int, list[Transition]] = {}
+    for transition in trail(log.entries, shadows=settings.shadows):
+        changes.setdefault(id(transition.entry), []).append(transition)
+    columns = ("time", "statement", "model", "from", "to", "skipped", "signed by", "reason")
+    rows = [
+        row
+        for entry in log.entries
+        for row in _timeline_rows(entry, changes.get(id(entry), []))
+        if digest is None or row[2].startswith(digest)
+    ]
+    if as_json:
+        for row in rows:
+            click.echo(msgspec.json.encode(dict(zip(columns, row, strict=True))))
+    else:
+        print_table(columns, [(*row[:2], row[2][:19], *row[3:]) for row in rows])
 
 
 @command.command
@@ -108,17 +143,35 @@ def _find(settings: Settings, digest: str) -> tuple[list[dict[str, Any]], dict[s
     return [msgspec.to_builtins(release) for release in found], msgspec.json.decode(content)
 
 
-def _state(release: Release, live: bool, revoked: bool, now_ms: int) -> str:
-    if revoked:
-        return "revoked"
-    if live:
-        return "live"
-    return "ended" if now_ms >= release.expires_at else "retired"
+def _timeline_rows(entry: Entry, changes: Sequence[Transition]) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each model that a statement moved; one row for a statement that moved none."""
+    from cli.tables import when
+
+    statement = entry.statement
+    match statement:
+        case TrustRoot():
+            said, digest = f"trust root {statement.version}", ""
+        case Release():
+            said, digest = f"{statement.role} {statement.version}", statement.digest
+        case Revocation():
+            said, digest = "revocation", statement.digest
+        case Step():
+            said, digest = statement.stage, statement.digest
+    head, tail = (when(statement.created_at), said), (", ".join(entry.signed_by), _reason(statement))
+    for change in changes:
+        yield (*head, change.digest, change.before or "", change.after, "" if change.by_the_table else "!", *tail)
+    if not changes:
+        yield (*head, digest, "", "", "", *tail)
 
 
-def when(at_ms: int) -> str:
-    """Return a time in epoch milliseconds for people, UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+def _reason(statement: Statement) -> str:
+    return "" if isinstance(statement, TrustRoot) else statement.reason
+
+
+def _where(place: Placement, now_ms: int) -> str:
+    """Return on how many partitions a model scored last, and how long ago: "12 partitions, 0:00:03 ago"."""
+    age = timedelta(seconds=max(0, now_ms - place.last_ms) // 1000)
+    return f"{len(place.partitions)} partition{'s' * (len(place.partitions) != 1)}, {age} ago"
 
 
 def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:

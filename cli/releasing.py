@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import click
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from cli.kafka import client_properties, require_topics
 from cli.passphrase import passphrase_of
@@ -13,11 +13,14 @@ from contracts.releases import Release, Role
 from contracts.settings import Settings
 from contracts.topics import RELEASES
 from models.keyfile import KeyFile
-from models.release import listed, sign_release
+from models.lifecycle import stages
+from models.release import listed, sign_release, sign_step
 from models.release_log import ReleaseLog
 from models.roots import read_root
 from models.sign import PRIVATE_KEY_FILE
 from models.store import DirectoryStore
+from models.trust import TooFewSigners
+from monitoring.reader import TopicReader
 
 _ANSWER_S = 15.0
 
@@ -26,38 +29,21 @@ def read_releases(settings: Settings) -> ReleaseLog:
     """Return what model-releases comes to under the trust root in the directory of keys."""
     log = ReleaseLog(read_root(Path(settings.keys)))
     require_topics(settings)
-    consumer = Consumer(
-        {
-            "group.id": "cardiosentry-releases",  # never joined
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            **client_properties(settings),
-        }
-    )
-    try:
-        consumer.assign([TopicPartition(settings.topic_prefix + RELEASES.name, 0, OFFSET_BEGINNING)])
-        deadline = time.monotonic() + _ANSWER_S
-        while time.monotonic() < deadline:
-            message = consumer.poll(0.5)
-            if message is None:
-                continue
-            error = message.error()
-            if error is None:
-                try:
-                    log.read(message.value() or b"")
-                except ModelRejected as rejected:
-                    where = f"{message.partition()}/{message.offset()}"
-                    click.echo(f"left out {RELEASES.name}/{where}: {rejected}", err=True)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                return log
-    finally:
-        consumer.close()
-    raise UserError(f"{RELEASES.name}: expected to read it to its end within {_ANSWER_S:.0f} s")
+    topic = settings.topic_prefix + RELEASES.name
+    with TopicReader(client_properties(settings), [topic], beginning=True) as reader:
+        for message in reader.until_end():
+            try:
+                log.read(message.value() or b"")
+            except ModelRejected as rejected:
+                click.echo(f"left out {RELEASES.name}/{message.partition()}/{message.offset()}: {rejected}", err=True)
+    return log
 
 
 def announce(settings: Settings, log: ReleaseLog, statement: bytes) -> None:
-    """Check a statement as workers will, then write it to model-releases; raise `UserError` if they would refuse it."""
+    """Check a statement as workers will, then write it to model-releases; raise `UserError` if they would refuse it.
+
+    That is `TooFewSigners` for one that more signers must sign.
+    """
     entry = log.read(statement)
     role = entry.statement.role if entry and isinstance(entry.statement, Release) else "all"
     failures: list[str] = []
@@ -73,10 +59,22 @@ def announce(settings: Settings, log: ReleaseLog, statement: bytes) -> None:
         raise UserError(f"{RELEASES.name}: expected the broker to take the statement, got: {' '.join(failures)}")
 
 
+def publish(settings: Settings, log: ReleaseLog, statement: bytes, done: str, pending: str) -> str:
+    """Announce a statement and return `done`; keep it in the file `pending` if more signers must sign it first."""
+    try:
+        announce(settings, log, statement)
+    except TooFewSigners as few:
+        if few.signed == 0:
+            raise
+        Path(pending).write_bytes(statement)
+        return f"{few}\nkept in {pending}, not announced: have another signer run `cardiosentry approve {pending}`"
+    return done
+
+
 def release_bundle(
     settings: Settings, bundle: Path, *, role: Role, reason: str, days: int, key: Path | None = None
 ) -> str:
-    """Release a bundle and return what to say of it; raises `UserError` (with it `ModelRejected`)."""
+    """Store and release a bundle and return what to say of it; raises `UserError` (with it `ModelRejected`)."""
     from models.verify import read_bundle, verify_files
 
     signer = signing_key(settings, key)
@@ -88,8 +86,14 @@ def release_bundle(
     store = DirectoryStore(Path(settings.store))
     for content in files.values():
         store.put(content)
-    announce(settings, log, statement)
-    return f"released {role} {version} {digest}"
+    if stages(log.entries, shadows=settings.shadows).get(digest) in (None, "candidate", "gated"):
+        announce(settings, log, sign_step(digest, "stored", signer, reason=reason, now_ms=now_ms()))
+    return publish(settings, log, statement, f"released {role} {version} {digest}", pending_file(role, version))
+
+
+def pending_file(what: str, version: int) -> str:
+    """Return the name of the file in which a statement waits for further signers."""
+    return f"{what}-{version}.statement.json"
 
 
 def signing_key(settings: Settings, path: Path | None) -> KeyFile:

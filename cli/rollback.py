@@ -24,7 +24,7 @@ def command(settings: Settings, role: Role, digest: str | None, reason: str, day
     Example:
       cardiosentry rollback --reason "false alarms on ward 7" --bootstrap localhost:9092
     """
-    from cli.releasing import announce, now_ms, read_releases, signing_key
+    from cli.releasing import now_ms, pending_file, publish, read_releases, signing_key
     from models.release import sign_rollback
 
     signer = signing_key(settings, key)
@@ -40,5 +40,6 @@ def command(settings: Settings, role: Role, digest: str | None, reason: str, day
         wanted = digest or "a bundle before the live one"
         raise UserError(f"role {role}: expected {wanted} among its releases that are not revoked, found none")
     version = log.next_version(role)
-    announce(settings, log, sign_rollback(earlier[0], log, signer, reason=reason, now_ms=now_ms(), days=days))
-    click.echo(f"released {role} {version} {earlier[0].digest}, which was version {earlier[0].version}")
+    statement = sign_rollback(earlier[0], log, signer, reason=reason, now_ms=now_ms(), days=days)
+    done = f"released {role} {version} {earlier[0].digest}, which was version {earlier[0].version}"
+    click.echo(publish(settings, log, statement, done, pending_file(role, version)))

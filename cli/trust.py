@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -25,21 +26,27 @@ def show(settings: Settings) -> None:
     Example:
       cardiosentry trust show --bootstrap localhost:9092 --keys keys
     """
-    from rich.console import Console
-    from rich.table import Table
-
-    from cli.models import when
     from cli.releasing import read_releases
+    from cli.tables import print_table, when
 
     root = read_releases(settings).trust.root
+    needed = ", ".join(f"{policy.threshold} for a {role}" for role, policy in root.roles.items())
     click.echo(f"trust root {root.version}, until {when(root.expires_at)}")
-    table = Table(box=None, pad_edge=False)
-    for column in ("signer", "kind", "may release", "may revoke", "signs roots", "key"):
-        table.add_column(column, overflow="fold")
-    for key, signer in root.signers.items():
-        may = (", ".join(signer.roles), "yes" * signer.may_revoke, "yes" * (key in root.root_signers))
-        table.add_row(signer.name, signer.kind, *may, key[:12])
-    Console().print(table)
+    click.echo(f"signers needed: {needed}, {root.root_threshold} for the next trust root")
+    print_table(
+        ("signer", "kind", "may release", "may revoke", "signs roots", "key"),
+        [
+            (
+                signer.name,
+                signer.kind,
+                ", ".join(signer.roles),
+                "yes" * signer.may_revoke,
+                "yes" * (key in root.root_signers),
+                key[:12],
+            )
+            for key, signer in root.signers.items()
+        ],
+    )
 
 
 @command.command
@@ -50,6 +57,7 @@ def show(settings: Settings) -> None:
 )
 @click.option("--unattended", is_flag=True, help="A key that no person holds; it may release no champion.")
 @click.option("--may-revoke", is_flag=True, help="The signer may take models away.")
+@click.option("--signs-roots", is_flag=True, help="The signer may change the trust root.")
 @KEY_OPTION
 @setting_options("bootstrap", "topic_prefix", "keys")
 def add(
@@ -59,6 +67,7 @@ def add(
     roles: tuple[Role, ...],
     unattended: bool,
     may_revoke: bool,
+    signs_roots: bool,
     key: Path | None,
 ) -> None:
     """Let NAME release: announce the next trust root with one signer more. Workers take it within seconds.
@@ -75,7 +84,11 @@ def add(
         raise UserError(f"{public_key}: expected a public key in PEM") from None
 
     _announce_next(
-        settings, key, lambda root: with_signer(root, name, pem, roles, unattended=unattended, may_revoke=may_revoke)
+        settings,
+        key,
+        lambda root: with_signer(
+            root, name, pem, roles, unattended=unattended, may_revoke=may_revoke, signs_roots=signs_roots
+        ),
     )
 
 
@@ -97,11 +110,31 @@ def remove(settings: Settings, name: str, key: Path | None) -> None:
     _announce_next(settings, key, lambda root: without_signer(root, name))
 
 
+@command.command
+@click.argument("what", type=click.Choice((*ROLES, "roots")))
+@click.argument("count", type=click.IntRange(1, 16))
+@KEY_OPTION
+@setting_options("bootstrap", "topic_prefix", "keys")
+def threshold(settings: Settings, what: Role | Literal["roots"], count: int, key: Path | None) -> None:
+    """Want COUNT signers for each release of a role, or for each change of the trust root itself.
+
+    \b
+    Example:
+      cardiosentry trust threshold champion 2
+    """
+    from models.roots import with_threshold
+
+    _announce_next(settings, key, lambda root: with_threshold(root, what, count))
+
+
 def _announce_next(settings: Settings, key: Path | None, change: Callable[[TrustRoot], TrustRoot]) -> None:
-    from cli.releasing import announce, now_ms, read_releases, signing_key
+    from cli.releasing import now_ms, pending_file, publish, read_releases, signing_key
     from models.roots import sign_next
 
     signer = signing_key(settings, key)
     log = read_releases(settings)
-    announce(settings, log, sign_next(change(log.trust.root), signer, now_ms=now_ms()))
-    click.echo(f"trust root {log.trust.root.version}: {', '.join(s.name for s in log.trust.root.signers.values())}")
+    version = log.trust.root.version + 1
+    following = change(log.trust.root)
+    done = f"trust root {version}: {', '.join(each.name for each in following.signers.values())}"
+    statement = sign_next(following, signer, now_ms=now_ms())
+    click.echo(publish(settings, log, statement, done, pending_file("trust-root", version)))

@@ -14,8 +14,12 @@ from contracts.features import FeatureTable
 Role = Literal["champion", "challenger", "shadow"]
 ROLES: tuple[Role, ...] = ("champion", "challenger", "shadow")
 
+EarlyStage = Literal["candidate", "gated", "stored"]
+"""Where a bundle is before any release."""
+
 RELEASE_TYPE = "application/vnd.cardiosentry.release.v1+json"
 REVOCATION_TYPE = "application/vnd.cardiosentry.revocation.v1+json"
+STEP_TYPE = "application/vnd.cardiosentry.step.v1+json"
 ROOT_TYPE = "application/vnd.cardiosentry.trust-root.v1+json"
 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
@@ -61,6 +65,15 @@ class Revocation(_Statement, frozen=True, kw_only=True):
     """A bundle that no worker may use from now on, in any role. It cannot be taken back."""
 
     digest: Digest
+    created_at: Time
+    reason: Text
+
+
+class Step(_Statement, frozen=True, kw_only=True):
+    """A bundle came to a stage before any release. For the audit trail: no worker acts on it."""
+
+    digest: Digest
+    stage: EarlyStage
     created_at: Time
     reason: Text
 

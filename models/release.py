@@ -9,10 +9,13 @@ from contracts.errors import UserError
 from contracts.releases import (
     RELEASE_TYPE,
     REVOCATION_TYPE,
+    STEP_TYPE,
+    EarlyStage,
     Release,
     ReleasedFile,
     Revocation,
     Role,
+    Step,
 )
 from models.dsse import KeyProvider, encode_envelope, seal
 from models.release_log import ReleaseLog
@@ -69,3 +72,9 @@ def sign_revocation(digest: str, key: KeyProvider, *, reason: str, now_ms: int) 
     """Return the revocation of a bundle, signed by `key`."""
     statement = Revocation(digest=digest, created_at=now_ms, reason=reason)
     return encode_envelope(seal(REVOCATION_TYPE, msgspec.json.encode(statement), [key]))
+
+
+def sign_step(digest: str, stage: EarlyStage, key: KeyProvider, *, reason: str, now_ms: int) -> bytes:
+    """Return the statement that a bundle came to a stage before any release, signed by `key`."""
+    statement = Step(digest=digest, stage=stage, created_at=now_ms, reason=reason)
+    return encode_envelope(seal(STEP_TYPE, msgspec.json.encode(statement), [key]))

@@ -5,19 +5,33 @@ judged by what stands before it, and refused ones change nothing.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import ModelRejected
-from contracts.releases import RELEASE_TYPE, REVOCATION_TYPE, ROLES, ROOT_TYPE, Release, Revocation, Role, TrustRoot
-from models.trust import Trust, has_ended, next_root, payload_type_of, verify_release, verify_revocation
+from contracts.releases import (
+    RELEASE_TYPE,
+    REVOCATION_TYPE,
+    ROLES,
+    ROOT_TYPE,
+    STEP_TYPE,
+    Release,
+    Revocation,
+    Role,
+    Signer,
+    Step,
+    TrustRoot,
+)
+from models.trust import Trust, has_ended, next_root, payload_type_of, verify_release, verify_revocation, verify_step
+
+Statement = Release | Revocation | TrustRoot | Step
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record that was accepted: a release, a revocation or a trust root, and the names of those who signed it."""
+    """A record that was accepted, and the names of those who signed it."""
 
-    statement: Release | Revocation | TrustRoot
+    statement: Statement
     signed_by: tuple[str, ...]
 
 
@@ -72,22 +86,26 @@ class ReleaseLog:
     def _judge(self, content: bytes) -> Entry:
         match payload_type_of(content):
             case kind if kind == ROOT_TYPE:
-                before, self.trust = self.trust, next_root(self.trust, content)
-                return Entry(self.trust.root, _names(before, before.root.root_signers))
+                before = self.trust
+                self.trust, by = next_root(before, content)
+                return Entry(self.trust.root, _names(self.trust.root.signers | before.root.signers, by))
             case kind if kind == REVOCATION_TYPE:
                 revocation, by = verify_revocation(self.trust, content)
                 self.revoked.add(revocation.digest)
-                return Entry(revocation, _names(self.trust, by))
+                return Entry(revocation, _names(self.trust.root.signers, by))
             case kind if kind == RELEASE_TYPE:
                 release, by = verify_release(self.trust, content, self._highest)
                 self._highest[release.role] = release.version
                 self._releases[release.role].append(release)
                 self._trust_of[release.role, release.version] = self.trust
                 self.revoked.update(release.revoked)
-                return Entry(release, _names(self.trust, by))
+                return Entry(release, _names(self.trust.root.signers, by))
+            case kind if kind == STEP_TYPE:
+                step, by = verify_step(self.trust, content)
+                return Entry(step, _names(self.trust.root.signers, by))
             case _:
-                raise ModelRejected("record: expected a release, a revocation or a trust root, got another statement")
+                raise ModelRejected("record: expected a statement about a model or a trust root, got another")
 
 
-def _names(trust: Trust, keys: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(trust.root.signers[key].name for key in keys))
+def _names(signers: Mapping[str, Signer], keys: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(signers[key].name for key in keys))

@@ -35,7 +35,14 @@ def make_first_root(key: KeyProvider, name: str, table: FeatureTable, *, now_ms:
 
 
 def with_signer(
-    root: TrustRoot, name: str, public_key: str, roles: tuple[Role, ...], *, unattended: bool, may_revoke: bool
+    root: TrustRoot,
+    name: str,
+    public_key: str,
+    roles: tuple[Role, ...],
+    *,
+    unattended: bool,
+    may_revoke: bool,
+    signs_roots: bool,
 ) -> TrustRoot:
     """Return the root with one signer more; raises `UserError` for a key that is none, or a name that is there."""
     try:
@@ -46,17 +53,25 @@ def with_signer(
         raise UserError(f"signer {name}: expected a name and a key that are not in the trust root yet")
     kind: Literal["person", "unattended"] = "unattended" if unattended else "person"
     signer = Signer(name=name, kind=kind, public_key=public_key, roles=roles, may_revoke=may_revoke)
-    return msgspec.structs.replace(root, signers={**root.signers, key: signer})
+    root_signers = (*root.root_signers, key) if signs_roots else root.root_signers
+    return msgspec.structs.replace(root, signers={**root.signers, key: signer}, root_signers=root_signers)
 
 
 def without_signer(root: TrustRoot, name: str) -> TrustRoot:
-    """Return the root without a signer; raises `UserError` for a name that is not there, or one who signs roots."""
-    for key, signer in root.signers.items():
-        if signer.name == name:
-            if key in root.root_signers:
-                raise UserError(f"signer {name}: expected one who signs no trust roots; that one cannot be removed so")
-            return msgspec.structs.replace(root, signers={k: s for k, s in root.signers.items() if k != key})
-    raise UserError(f"signer {name}: expected a signer of the trust root; `cardiosentry trust show` has them")
+    """Return the root without a signer; raises `UserError` for a name that is not there."""
+    signers = {key: signer for key, signer in root.signers.items() if signer.name != name}
+    if len(signers) == len(root.signers):
+        raise UserError(f"signer {name}: expected a signer of the trust root; `cardiosentry trust show` has them")
+    root_signers = tuple(key for key in root.root_signers if key in signers)
+    return msgspec.structs.replace(root, signers=signers, root_signers=root_signers)
+
+
+def with_threshold(root: TrustRoot, what: Role | Literal["roots"], count: int) -> TrustRoot:
+    """Return the root with `count` signers needed for a release of the role, or for a trust root."""
+    if what == "roots":
+        return msgspec.structs.replace(root, root_threshold=count)
+    policy = msgspec.structs.replace(root.roles.get(what, RolePolicy()), threshold=count)
+    return msgspec.structs.replace(root, roles={**root.roles, what: policy})
 
 
 def sign_next(root: TrustRoot, key: KeyProvider, *, now_ms: int) -> bytes:

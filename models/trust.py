@@ -33,11 +33,13 @@ from contracts.releases import (
     RELEASE_TYPE,
     REVOCATION_TYPE,
     ROOT_TYPE,
+    STEP_TYPE,
     Release,
     ReleasedFile,
     Revocation,
     Role,
     Signer,
+    Step,
     TrustRoot,
 )
 from models.bundle import BUNDLE_FILES, max_bytes
@@ -47,6 +49,14 @@ MAX_STATEMENT_BYTES = 64 * 1024
 MAX_ROOT_BYTES = 256 * 1024
 
 T = TypeVar("T")
+
+
+class TooFewSigners(ModelRejected):
+    """A statement that is in order but for signatures that are missing; `signed` of those that count are there."""
+
+    def __init__(self, message: str, signed: int) -> None:
+        super().__init__(message)
+        self.signed = signed
 
 
 class Trust:
@@ -73,12 +83,12 @@ def first_root(content: bytes) -> Trust:
     """
     envelope = _open(content, MAX_ROOT_BYTES, "trust root")
     trust = _read_root(envelope)
-    _check_root_signatures(envelope, trust, trust)
+    _check_root_signatures(envelope, trust)
     return trust
 
 
-def next_root(current: Trust, content: bytes) -> Trust:
-    """Return the trust root that follows `current`."""
+def next_root(current: Trust, content: bytes) -> tuple[Trust, frozenset[str]]:
+    """Return the trust root that follows `current`, and the ids of the root signers of either who signed it."""
     envelope = _open(content, MAX_ROOT_BYTES, "trust root")
     if envelope.payload_type != ROOT_TYPE or not signers_of(envelope, current.keys):
         raise ModelRejected("trust root: expected a signature by a signer of the current one, found none")
@@ -86,9 +96,7 @@ def next_root(current: Trust, content: bytes) -> Trust:
     expected = current.root.version + 1
     if following.root.version != expected:
         raise ModelRejected(f"trust root: expected version {expected}, got {following.root.version}")
-    _check_root_signatures(envelope, current, following)
-    _check_root_signatures(envelope, following, following)
-    return following
+    return following, _check_root_signatures(envelope, current, following)
 
 
 def verify_release(trust: Trust, content: bytes, highest: Mapping[Role, int]) -> tuple[Release, frozenset[str]]:
@@ -120,6 +128,12 @@ def verify_revocation(trust: Trust, content: bytes) -> tuple[Revocation, frozens
     if not any(trust.root.signers[key].may_revoke for key in signed_by):
         raise ModelRejected(f"revocation of {revocation.digest}: expected a signer who may revoke, got none")
     return revocation, signed_by
+
+
+def verify_step(trust: Trust, content: bytes) -> tuple[Step, frozenset[str]]:
+    """Return a step that any signer of the trust root signed, and the ids of the keys that signed it."""
+    envelope, signed_by = _signed(trust, content, STEP_TYPE)
+    return _parse(envelope.payload, Step, "step"), signed_by
 
 
 def _check_listing(files: tuple[ReleasedFile, ...], name: str) -> None:
@@ -167,7 +181,7 @@ def _open(content: bytes, max_bytes: int, what: str) -> Envelope:
 
 
 def _signed(trust: Trust, content: bytes, payload_type: str) -> tuple[Envelope, frozenset[str]]:
-    what = "release" if payload_type == RELEASE_TYPE else "revocation"
+    what = payload_type.split(".")[-2]  # application/vnd.cardiosentry.release.v1+json
     envelope = _open(content, MAX_STATEMENT_BYTES, what)
     if envelope.payload_type != payload_type:
         raise ModelRejected(f"{what}: expected the payload type {payload_type}, got another")
@@ -190,8 +204,8 @@ def _check_signers(trust: Trust, role: Role, signed_by: frozenset[str], name: st
         raise ModelRejected(f"{name}: expected a role of the trust root, got one without a policy")
     entitled = [trust.root.signers[key] for key in signed_by if role in trust.root.signers[key].roles]
     if len(entitled) < policy.threshold:
-        raise ModelRejected(
-            f"{name}: expected {policy.threshold} signers who may release a {role}, got {len(entitled)}"
+        raise TooFewSigners(
+            f"{name}: expected {policy.threshold} signers who may release a {role}, got {len(entitled)}", len(entitled)
         )
     if role == "champion" and not any(signer.kind == "person" for signer in entitled):
         raise ModelRejected(f"{name}: expected a person among the signers of a champion, got none")
@@ -227,10 +241,15 @@ def _unattended_champion(signer: Signer) -> bool:
     return signer.kind == "unattended" and "champion" in signer.roles
 
 
-def _check_root_signatures(envelope: Envelope, by: Trust, root: Trust) -> None:
-    signed = signers_of(envelope, by.keys) & set(by.root.root_signers)
-    if len(signed) < by.root.root_threshold:
-        raise ModelRejected(
-            f"trust root {root.root.version}: expected signatures of {by.root.root_threshold} root signers of version "
-            f"{by.root.version}, got {len(signed)}"
-        )
+def _check_root_signatures(envelope: Envelope, *roots: Trust) -> frozenset[str]:
+    """Return the root signers of any of `roots` who signed; raise `TooFewSigners` unless they suffice for each."""
+    signed = [signers_of(envelope, trust.keys) & set(trust.root.root_signers) for trust in roots]
+    signed_by = frozenset().union(*signed)
+    for trust, by in zip(roots, signed, strict=True):
+        if len(by) < trust.root.root_threshold:
+            raise TooFewSigners(
+                f"trust root {roots[-1].root.version}: expected signatures of {trust.root.root_threshold} root signers "
+                f"of version {trust.root.version}, got {len(by)}",
+                len(signed_by),
+            )
+    return signed_by

@@ -8,6 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from contracts.errors import UserError
 
 _TIMEOUT_S = 10.0
+_TAIL = -2000  # librdkafka's RD_KAFKA_OFFSET_TAIL(n) is this minus n; the beginning, where there are fewer
 _QUIET_S = 60.0
 
 
@@ -24,13 +25,15 @@ def headers(message: Message) -> dict[str, bytes]:
 
 
 class TopicReader:
-    """Reads every partition of some topics, from their beginning or from now on.
+    """Reads every partition of some topics, from their beginning, from the last few offsets of each or from now on.
 
     Records of one partition come in order. `properties` are librdkafka's. Raises `UserError` where the broker does not
     answer or a topic is not there.
     """
 
-    def __init__(self, properties: Mapping[str, object], topics: Sequence[str], *, beginning: bool) -> None:
+    def __init__(
+        self, properties: Mapping[str, object], topics: Sequence[str], *, beginning: bool = False, last: int = 0
+    ) -> None:
         self._consumer = Consumer(
             {
                 **properties,
@@ -39,7 +42,7 @@ class TopicReader:
                 "isolation.level": "read_committed",
             }
         )
-        start = OFFSET_BEGINNING if beginning else OFFSET_END
+        start = OFFSET_BEGINNING if beginning else _TAIL - last if last else OFFSET_END
         partitions = []
         for topic in topics:
             try:

@@ -274,6 +274,49 @@ def test_signers_come_and_go_without_a_restart(
     assert running.serving.exits() == []
 
 
+def test_a_champion_waits_for_as_many_signers_as_the_trust_root_wants(
+    running: Running, other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("BOOTSTRAP", running.bootstrap), ("TOPIC_PREFIX", running.prefix)):
+        monkeypatch.setenv("CARDIOSENTRY_" + name, value)
+    monkeypatch.setenv("CARDIOSENTRY_KEYS", running.settings.keys)
+    monkeypatch.setenv("CARDIOSENTRY_STORE", running.settings.store)
+
+    def run(*arguments: str, fails: bool = False) -> str:
+        done = CliRunner().invoke(cardiosentry, arguments)
+        assert (done.exit_code != 0) == fails, done.output + str(done.exception)
+        return done.output + str(done.exception or "")
+
+    first = running.champion()
+    bob, public = generate_signing_key(tmp_path / "bob")
+    run("trust", "add", "Bob", "--public-key", str(public), "--role", "champion", "--signs-roots")
+    run("trust", "threshold", "champion", "2")
+    said = run("release", str(other), "--role", "champion", "--reason", "a test")
+    assert "expected 2 signers who may release a champion, got 1" in said
+    assert "approve champion-2.statement.json" in said
+    approval = ("approve", "champion-2.statement.json", "--yes")
+    assert "got 1" in run(*approval)  # the same signer again counts once
+    assert "Aborted" in CliRunner().invoke(cardiosentry, ["approve", "champion-2.statement.json"], input="n\n").output
+    assert running.champion() == first
+    shown = run(*approval, "--key", str(bob))
+    owner = shown.partition("signed by: ")[2].split()[0]
+    assert '"reason": "a test"' in shown
+    second = str(read_releases(running.settings).candidates("champion", now_ms=now_ms())[0].digest)
+    running.wait_for_champion(second)
+
+    run("trust", "threshold", "roots", "2")  # the new root wants two already
+    run("approve", "trust-root-4.statement.json", "--yes", "--key", str(bob))
+    run("trust", "remove", "Bob", fails=True)  # too few would be left
+    assert running.score(20) == {second}
+    assert f"Bob, {owner}" in run("models", "timeline")
+    listed = run("models", "list")
+    assert "champion 2" in listed
+    assert "partition" in listed
+    moves = [json.loads(line) for line in run("models", "timeline", second, "--json").splitlines()]
+    assert [(move["from"], move["to"]) for move in moves] == [("", "stored"), ("stored", "champion")]
+
+
 def test_deleting_records_brings_no_older_model_back(running: Running, site: Site, other: Path) -> None:
     first = running.champion()
     second = running.release(other)

@@ -13,12 +13,14 @@ from contracts.releases import (
     RELEASE_TYPE,
     REVOCATION_TYPE,
     ROOT_TYPE,
+    STEP_TYPE,
     Release,
     ReleasedFile,
     Revocation,
     Role,
     RolePolicy,
     Signer,
+    Step,
     TrustRoot,
     table_digest,
 )
@@ -118,6 +120,12 @@ def revocation(*by: Someone, **changes: Any) -> bytes:
     """Return a revocation of `DIGEST`, signed by Ada unless said otherwise."""
     made = Revocation(**{"digest": DIGEST, "created_at": NOW_MS - 1000, "reason": "trained on leaked data", **changes})
     return signed(REVOCATION_TYPE, made, *(by or (ADA,)))
+
+
+def signed_step(*by: Someone, **changes: Any) -> bytes:
+    """Return the statement that `DIGEST` was stored, signed by Ada unless said otherwise."""
+    made = Step(**{"digest": DIGEST, "stage": "stored", "created_at": NOW_MS, "reason": "for review", **changes})
+    return signed(STEP_TYPE, made, *(by or (ADA,)))
 
 
 def signed(payload_type: str, statement: msgspec.Struct, *by: Someone) -> bytes:

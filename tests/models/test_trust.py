@@ -201,7 +201,7 @@ def test_a_revocation_that_does_not_count_is_refused(content: bytes, said: str) 
 
 def test_a_trust_root_follows_the_one_before_it() -> None:
     carol = someone("Carol", "champion")
-    second = next_root(TRUST, root(ADA, carol, version=2))
+    second, _ = next_root(TRUST, root(ADA, carol, version=2))
     verify_release(second, release(carol), {})
     for gone in (BOB, ROBOT):
         with pytest.raises(ModelRejected):
@@ -215,7 +215,7 @@ def test_a_root_key_is_rotated_by_a_root_that_both_the_old_and_the_new_key_sign(
             ModelRejected, match=r"signatures of 1 root signers of version \d, got 0|signer of the current"
         ):
             next_root(TRUST, root(carol, by=by, version=2, root_signers=(carol.id,)))
-    second = next_root(TRUST, root(carol, by=[ADA, carol], version=2, root_signers=(carol.id,)))
+    second, _ = next_root(TRUST, root(carol, by=[ADA, carol], version=2, root_signers=(carol.id,)))
     with pytest.raises(ModelRejected, match="signer of the current one"):
         next_root(second, root(version=3))
 
