@@ -82,12 +82,13 @@ def release_bundle(
     files = read_bundle(bundle)
     digest = verify_files(files, log.trust.pems, where=bundle).digest
     version = log.next_version(role)
-    statement = sign_release(listed(files), digest, log, signer, role=role, reason=reason, now_ms=now_ms(), days=days)
+    at_ms = now_ms()
+    statement = sign_release(listed(files), digest, log, signer, role=role, reason=reason, now_ms=at_ms, days=days)
     store = DirectoryStore(Path(settings.store))
     for content in files.values():
         store.put(content)
     if stages(log.entries, shadows=settings.shadows).get(digest) in (None, "candidate", "gated"):
-        announce(settings, log, sign_step(digest, "stored", signer, reason=reason, now_ms=now_ms()))
+        announce(settings, log, sign_step(digest, "stored", signer, reason=reason, now_ms=at_ms))
     return publish(settings, log, statement, f"released {role} {version} {digest}", pending_file(role, version))
 
 
