@@ -1,7 +1,6 @@
 """The files of a key directory that no other room makes, and all of them together."""
 
 import getpass
-import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from contracts.errors import UserError
 from contracts.identifiers import PSEUDONYM_KEY_FILE
 from contracts.mac import KEYRING_FILE, SECRET_BYTES, Keyring
+from models.files import create
 
 
 def generate_keys(
@@ -44,7 +44,9 @@ def generate_keys(
         yield from _make(directory / quarantine.PRIVATE_KEY_FILE, lambda: quarantine.generate_reviewer_keys(directory))
         yield from _add_source_keys(directory / KEYRING_FILE, sources, rotate)
         pseudonym_key = directory / PSEUDONYM_KEY_FILE
-        yield from _make(pseudonym_key, lambda: _write_secret(pseudonym_key, secrets.token_hex(32) + "\n"))
+        yield from _make(
+            pseudonym_key, lambda: create(pseudonym_key, f"{secrets.token_hex(32)}\n".encode(), mode=0o600)
+        )
     except OSError as error:
         raise UserError(f"{directory}: expected a directory that can be written: {error.strerror}") from None
 
@@ -59,7 +61,7 @@ def _make(path: Path, make: Callable[[], object]) -> Iterator[tuple[str, bool]]:
 
 def _add_source_keys(path: Path, sources: Sequence[str], rotate: Sequence[str]) -> Iterator[tuple[str, bool]]:
     if not path.exists():
-        _write_secret(path, _KEYRING_HEAD)
+        create(path, _KEYRING_HEAD.encode(), mode=0o600)
     keyring = Keyring.from_toml(path.read_text(), origin=str(path))
     for source in sources:
         if keyring.covers(source):
@@ -86,11 +88,6 @@ def _append_key(path: Path, source: str) -> None:
     secret = secrets.token_hex(SECRET_BYTES)
     with path.open("a") as file:
         file.write(f'\n[{key_id}]\nsecret = "{secret}"\nsources = ["{source}"]\n')
-
-
-def _write_secret(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
 
 
 def read_pseudonym_key(directory: Path) -> bytes:

@@ -17,6 +17,8 @@ ROLES: tuple[Role, ...] = ("champion", "challenger", "shadow")
 EarlyStage = Literal["candidate", "gated", "stored"]
 """Where a bundle is before any release."""
 
+DAY_MS = 86_400_000
+
 RELEASE_TYPE = "application/vnd.cardiosentry.release.v1+json"
 REVOCATION_TYPE = "application/vnd.cardiosentry.revocation.v1+json"
 STEP_TYPE = "application/vnd.cardiosentry.step.v1+json"

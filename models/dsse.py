@@ -93,6 +93,11 @@ def key_id(key: ec.EllipticCurvePublicKey) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
+def public_pem(key: ec.EllipticCurvePublicKey) -> bytes:
+    """Return a public key as PEM."""
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 def read_public_key(pem: bytes) -> ec.EllipticCurvePublicKey:
     """Return a P-256 public key from its PEM; raises `EnvelopeError` for anything else."""
     try:

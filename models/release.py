@@ -7,6 +7,7 @@ import msgspec
 
 from contracts.errors import UserError
 from contracts.releases import (
+    DAY_MS,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     STEP_TYPE,
@@ -19,8 +20,6 @@ from contracts.releases import (
 )
 from models.dsse import KeyProvider, encode_envelope, seal
 from models.release_log import ReleaseLog
-
-DAY_MS = 86_400_000
 
 
 def listed(files: Mapping[str, bytes]) -> tuple[ReleasedFile, ...]:

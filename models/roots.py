@@ -1,17 +1,16 @@
 """Making trust roots: the first one, of one person, with which a system starts."""
 
-import os
 import time
 from pathlib import Path
 from typing import Literal
 
 import msgspec
-from cryptography.hazmat.primitives import serialization
 
 from contracts.errors import UserError
 from contracts.features import FeatureTable
-from contracts.releases import ROLES, ROOT_TYPE, Role, RolePolicy, Signer, TrustRoot, table_digest
-from models.dsse import EnvelopeError, KeyProvider, encode_envelope, key_id, read_public_key, seal
+from contracts.releases import DAY_MS, ROLES, ROOT_TYPE, Role, RolePolicy, Signer, TrustRoot, table_digest
+from models.dsse import EnvelopeError, KeyProvider, encode_envelope, key_id, public_pem, read_public_key, seal
+from models.files import create
 from models.trust import MAX_ROOT_BYTES, Trust, first_root
 
 ROOT_FILE = "trust-root.json"
@@ -20,12 +19,12 @@ _DAYS = 365
 
 def make_first_root(key: KeyProvider, name: str, table: FeatureTable, *, now_ms: int) -> bytes:
     """Return version 1 of a trust root: one person, who may release for every role, revoke, and sign the next root."""
-    pem = key.public_key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    owner = Signer(name=name, kind="person", public_key=pem.decode(), roles=ROLES, may_revoke=True)
+    pem = public_pem(key.public_key).decode()
+    owner = Signer(name=name, kind="person", public_key=pem, roles=ROLES, may_revoke=True)
     root = TrustRoot(
         version=1,
         created_at=now_ms,
-        expires_at=now_ms + _DAYS * 86_400_000,
+        expires_at=now_ms + _DAYS * DAY_MS,
         feature_table=table_digest(table),
         signers={key_id(key.public_key): owner},
         roles={role: RolePolicy() for role in ROLES},
@@ -77,16 +76,14 @@ def with_threshold(root: TrustRoot, what: Role | Literal["roots"], count: int) -
 def sign_next(root: TrustRoot, key: KeyProvider, *, now_ms: int) -> bytes:
     """Return `root` as the next version, signed by `key`, for another year."""
     following = msgspec.structs.replace(
-        root, version=root.version + 1, created_at=now_ms, expires_at=now_ms + _DAYS * 86_400_000
+        root, version=root.version + 1, created_at=now_ms, expires_at=now_ms + _DAYS * DAY_MS
     )
     return encode_envelope(seal(ROOT_TYPE, msgspec.json.encode(following), [key]))
 
 
 def write_first_root(directory: Path, key: KeyProvider, name: str, table: FeatureTable) -> None:
     """Write trust-root.json into `directory`, where none may be."""
-    content = make_first_root(key, name, table, now_ms=time.time_ns() // 1_000_000)
-    with os.fdopen(os.open(directory / ROOT_FILE, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644), "wb") as file:
-        file.write(content)
+    create(directory / ROOT_FILE, make_first_root(key, name, table, now_ms=time.time_ns() // 1_000_000))
 
 
 def read_root(directory: Path) -> Trust:

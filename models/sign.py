@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts.errors import UserError
 from models.bundle import SIGNATURE_FILE
+from models.dsse import public_pem
+from models.files import create
 
 PRIVATE_KEY_FILE = "model-signing.key"
 PUBLIC_KEY_FILE = "model-signing.pub"
@@ -33,13 +35,10 @@ def generate_signing_key(directory: Path, passphrase: bytes | None = None) -> tu
     key = ec.generate_private_key(ec.SECP256R1())
     encryption = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
     private_pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
-    public_pem = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _create(private, private_pem, mode=0o600)
-        _create(public, public_pem, mode=0o644)
+        create(private, private_pem, mode=0o600)
+        create(public, public_pem(key.public_key()))
     except OSError as error:
         raise UserError(f"{directory}: expected a directory that can be written, got: {error.strerror}") from None
     return private, public
@@ -76,8 +75,3 @@ def signer(private_key: Path, passphrase: bytes | None = None) -> Callable[[Path
 def sign_bundle(directory: Path, private_key: Path) -> None:
     """Sign the bundle at `directory`, in place of a signature that is there; raises `UserError` as `signer` does."""
     signer(private_key)(directory)
-
-
-def _create(path: Path, content: bytes, *, mode: int) -> None:
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
-        file.write(content)

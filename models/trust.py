@@ -222,6 +222,7 @@ def _read_root(envelope: Envelope) -> Trust:
         raise ModelRejected(f"trust root: {error}") from None
     for fault, found in (
         ("each signer under the id of its key", bool(wrong)),
+        ("each signer's name once", len({signer.name for signer in root.signers.values()}) != len(root.signers)),
         ("root signers who are signers", not set(root.root_signers) <= root.signers.keys()),
         ("each root signer once", len(set(root.root_signers)) != len(root.root_signers)),
         ("at least as many root signers as must sign", len(root.root_signers) < root.root_threshold),

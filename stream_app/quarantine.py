@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from contracts.errors import InvalidRecord, UserError
+from models.files import create
 
 REASON_HEADER = "cs-reason"
 DETAIL_HEADER = "cs-detail"
@@ -106,8 +107,7 @@ def generate_reviewer_keys(directory: Path) -> None:
     pem = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    with open(os.open(directory / PRIVATE_KEY_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
+    create(directory / PRIVATE_KEY_FILE, pem, mode=0o600)
     (directory / PUBLIC_KEY_FILE).write_bytes(
         private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from contracts.alerts import Rule, Severity, alert
 from contracts.codec import encode
-from contracts.releases import Release
+from contracts.releases import DAY_MS, Release
 from models.release_log import ReleaseLog
 from stream_app.model_slot import LoadedModel
 
@@ -19,7 +19,7 @@ ENDING = Rule("release-ending", "Release or trust root is about to end", "1", _R
 CUT = Rule("release-log-cut", "Records of model-releases deleted", "1", _RUNBOOKS + "release-log-cut.md")
 SHADOW_FAILED = Rule("shadow-failed", "Model on trial failed", "1", _RUNBOOKS + "shadow-failed.md")
 
-_WEEK_MS = 7 * 86_400_000
+_WEEK_MS = 7 * DAY_MS
 _REFUSALS_A_MINUTE = 6
 _MAX_REMEMBERED = 10_000
 

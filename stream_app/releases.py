@@ -199,9 +199,8 @@ class ReleaseWatcher(threading.Thread):
         for role, count in trials:
             distinct: dict[str, Release] = {}
             for release in self._releases.candidates(role, now_ms=now_ms):
-                if not self._is_rejected(release):
-                    distinct.setdefault(release.digest, release)
-            wanted |= dict(islice(distinct.items(), count))
+                distinct.setdefault(release.digest, release)  # an older release of one that failed is no way around it
+            wanted |= dict(islice(((d, each) for d, each in distinct.items() if not self._is_rejected(each)), count))
         have = {shadow.release.digest: shadow for shadow in models.shadows}
         made = [have.get(digest) or self._try(release) for digest, release in wanted.items()]
         shadows = tuple(shadow for shadow in made if shadow is not None)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts.heart_disease import HEART_DISEASE
 from contracts.releases import (
+    DAY_MS,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     ROOT_TYPE,
@@ -24,11 +24,10 @@ from contracts.releases import (
     TrustRoot,
     table_digest,
 )
-from models.dsse import encode_envelope, key_id, seal
+from models.dsse import encode_envelope, key_id, public_pem, seal
 from models.keyfile import KeyFile
 
 NOW_MS = 1_800_000_000_000
-DAY_MS = 86_400_000
 DIGEST = "sha256:" + "d" * 64
 FILES = tuple(
     ReleasedFile(name=name, sha256=character * 64, size=100)
@@ -52,12 +51,8 @@ class Someone:
 
     @property
     def entry(self) -> Signer:
-        pem = self.key.public_key.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return Signer(
-            name=self.name, kind=self.kind, public_key=pem.decode(), roles=self.roles, may_revoke=self.may_revoke
-        )
+        pem = public_pem(self.key.public_key).decode()
+        return Signer(name=self.name, kind=self.kind, public_key=pem, roles=self.roles, may_revoke=self.may_revoke)
 
 
 def someone(

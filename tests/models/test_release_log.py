@@ -6,10 +6,10 @@ from itertools import permutations
 import pytest
 
 from contracts.errors import ModelRejected
-from contracts.releases import Role
+from contracts.releases import DAY_MS, Role
 from models.release_log import ReleaseLog
 from models.trust import first_root
-from tests.models.signers import ADA, BOB, DAY_MS, MALLORY, NOW_MS, ROBOT, release, revocation, root, someone
+from tests.models.signers import ADA, BOB, MALLORY, NOW_MS, ROBOT, release, revocation, root, someone
 
 
 def digest(number: int) -> str:

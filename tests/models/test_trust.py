@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import ModelRejected
-from contracts.releases import RELEASE_TYPE, ROOT_TYPE, ReleasedFile, RolePolicy
+from contracts.releases import DAY_MS, RELEASE_TYPE, ROOT_TYPE, ReleasedFile, RolePolicy
 from models.bundle import MAX_OTHER_BYTES
 from models.dsse import Envelope, Signature, add_signature, encode_envelope, open_envelope
 from models.trust import (
@@ -26,7 +26,6 @@ from models.trust import (
 from tests.models.signers import (
     ADA,
     BOB,
-    DAY_MS,
     DIGEST,
     FILES,
     MALLORY,
@@ -248,6 +247,7 @@ ROOTS_WRONG: Attacks = {
         "no unattended key",
     ),
     "too few signers for a role": (lambda: root(thresholds={"champion": 3}), "enough signers for a champion"),
+    "two signers of one name": (lambda: root(ADA, someone("Ada", "shadow")), "each signer's name once"),
     "an end before its making": (lambda: root(expires_at=NOW_MS - 2 * DAY_MS), "an end after its making"),
     "no key": (lambda: root(signers={ADA.id: msgspec.structs.replace(ADA.entry, public_key="x")}), "public key in PEM"),
     "an unknown field": (lambda: signed(ROOT_TYPE, Raw({"version": 1}), ADA), "form that we know"),

@@ -10,7 +10,7 @@ import pytest
 from contracts.errors import ModelRejected, RetryableError
 from contracts.features import FeatureTable
 from contracts.heart_disease import HEART_DISEASE
-from contracts.releases import RELEASE_TYPE, ROOT_TYPE, Release, ReleasedFile
+from contracts.releases import DAY_MS, RELEASE_TYPE, ROOT_TYPE, Release, ReleasedFile
 from models.bundle import bundle_digest
 from models.dsse import encode_envelope, seal
 from models.keyfile import KeyFile
@@ -23,7 +23,7 @@ from stream_app.decode import Decoder
 from stream_app.loading import Loader
 from stream_app.model_slot import LoadedModel
 from tests.conftest import Trained
-from tests.models.signers import BOB, DAY_MS, NOW_MS
+from tests.models.signers import BOB, NOW_MS
 from tests.stream_app.support import CHECKS, batch_of, good_event, wire
 from tests.stream_app.support import NOW_MS as SCORED_MS
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from contracts.releases import DAY_MS
 from models.release_log import ReleaseLog
 from models.trust import first_root
 from models.verify import VerifiedBundle
 from stream_app.release_alerts import ReleaseAlerts
-from tests.models.signers import DAY_MS, NOW_MS, root
+from tests.models.signers import NOW_MS, root
 from tests.producers.support import AT_MS
 from tests.stream_app.support import loaded
 
