@@ -19,4 +19,5 @@ class Reason(StrEnum):
     MAC_WRONG = "mac_wrong"
     SOURCE_NOT_BOUND = "source_not_bound"  # a valid MAC by a key that may not speak for this source
     FUTURE = "future"  # observed later than the allowed clock skew
+    REPEATED = "repeated"  # an event id that came before, with other bytes
     OUT_OF_RANGE = "out_of_range"  # a feature outside its hard range or not one of its codes

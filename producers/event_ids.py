@@ -13,7 +13,7 @@ class EventIds:
     ['ffe42279-f3bd-4683-a6a8-52c1bb9651f3']
     """
 
-    def __init__(self, seed: int | None) -> None:
+    def __init__(self, seed: int | list[int] | None) -> None:
         self._rng = np.random.default_rng(seed)
         self._ready: list[str] = []
         self._next = 0

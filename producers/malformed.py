@@ -63,7 +63,7 @@ class WithMalformed:
         self._fraction = fraction
         self._flags = random.Random(seed)
         self._rng = random.Random(seed + 1)
-        self._ids = EventIds(seed)
+        self._ids = EventIds([seed, 2])  # other ids than those of a source of the same seed
         self._signer = signer
         self._mac_required = mac_required
         self._left: list[Case] = []

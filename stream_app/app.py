@@ -26,6 +26,8 @@ from models.roots import read_root
 from models.store import DirectoryStore
 from stream_app.configuration import read_keyring
 from stream_app.decode import Decoder
+from stream_app.detectors.repeats import Repeats
+from stream_app.history import kafka_history
 from stream_app.loading import Loader
 from stream_app.model_slot import ModelSlot
 from stream_app.output import AtLeastOnceOutput, Output, TransactionalOutput
@@ -106,13 +108,15 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     models = ModelSlot(telemetry.models)
     failed: SimpleQueue[tuple[Release, str]] = SimpleQueue()
     shadows = Shadows(settings.shadow_share, time.perf_counter, failed)
+    repeats = Repeats(kafka_history(kafka_properties(settings)))
     processor = Processor(
         {
-            events_topic: EventPipeline(models, shadows, sealer, time.perf_counter),
+            events_topic: EventPipeline(models, shadows, sealer, repeats, time.perf_counter),
             outcomes_topic: OutcomePipeline(Decoder(Outcome, "recorded_at", **checks), sealer),
         },
         _output(settings, slot),
         telemetry,
+        memories=[repeats],
         prefix=settings.topic_prefix,
         commit_interval_s=settings.commit_interval_ms / 1000,
         clock_ms=_now_ms,

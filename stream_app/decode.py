@@ -1,6 +1,6 @@
 """Decode and authenticate: bytes of a batch in, checked records and rejections out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter
@@ -31,13 +31,13 @@ class Decoded(Generic[R]):
     authenticated: list[bool]
     rejected: dict[int, InvalidRecord]
 
-    def reject(self, found: dict[int, InvalidRecord]) -> None:
-        """Move the records at these positions (of `records`) to the rejections."""
-        if not found:
+    def reject(self, found: dict[int, InvalidRecord], also_drop: Container[int] = ()) -> None:
+        """Move the records at these positions (of `records`) to the rejections; leave others out without one."""
+        if not (found or also_drop):
             return
         for position, error in found.items():
             self.rejected[self.rows[position]] = error
-        keep = [position not in found for position in range(len(self.records))]
+        keep = [position not in found and position not in also_drop for position in range(len(self.records))]
         self.records = list(compress(self.records, keep))
         self.rows = list(compress(self.rows, keep))
         self.authenticated = list(compress(self.authenticated, keep))

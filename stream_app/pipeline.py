@@ -11,6 +11,7 @@ from contracts.events import Decision, Event, Outcome
 from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS
 from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
+from stream_app.detectors.repeats import Repeats
 from stream_app.model_slot import ModelSlot
 from stream_app.quarantine import Quarantined, Sealer, frame
 from stream_app.shadows import Shadows
@@ -23,8 +24,8 @@ class Result:
     """What a batch came to.
 
     `outputs` maps a topic (without prefix) to its records in order, each a key and a value. `decisions`, `reasons` and
-    `shadows` are counts for metrics, `shadow_skipped` those of events that models on trial left out. `newest_ms` is the
-    latest observation time, None if nothing was accepted.
+    `shadows` are counts for metrics, `shadow_skipped` those of events that models on trial left out, `repeats` those of
+    events that came before and were dropped. `newest_ms` is the latest observation time, None if nothing was accepted.
     """
 
     outputs: dict[str, list[tuple[bytes | None, bytes]]] = field(default_factory=dict)
@@ -33,6 +34,7 @@ class Result:
     reasons: Mapping[str, int] = field(default_factory=dict)
     shadows: Mapping[str, int] = field(default_factory=dict)
     shadow_skipped: int = 0
+    repeats: int = 0
     newest_ms: int | None = None
 
 
@@ -46,11 +48,32 @@ class Pipeline(Protocol):
     def __call__(self, batch: Batch, now_ms: int) -> Result: ...
 
 
-class EventPipeline:
-    """patient-events: decode, authenticate, score; then the models on trial."""
+class Memory(Protocol):
+    """What pipelines keep from batch to batch: it must come to what the committed records come to, and no more."""
 
-    def __init__(self, slot: ModelSlot, shadows: Shadows, sealer: Sealer, clock_s: Callable[[], float]) -> None:
+    def committed(self) -> None:
+        """What was processed is committed: it will not come again."""
+
+    def aborted(self) -> None:
+        """What was processed since the last commit will come again, here or elsewhere."""
+
+    def reassigned(self) -> None:
+        """The partitions may have been elsewhere meanwhile."""
+
+
+class EventPipeline:
+    """patient-events: decode, authenticate, drop what came before, score; then the models on trial."""
+
+    def __init__(
+        self,
+        slot: ModelSlot,
+        shadows: Shadows,
+        sealer: Sealer,
+        repeats: Repeats,
+        clock_s: Callable[[], float],
+    ) -> None:
         self._slot, self._shadows, self._sealer, self._clock_s = slot, shadows, sealer, clock_s
+        self.repeats = repeats
 
     def __call__(self, batch: Batch, now_ms: int) -> Result:
         models = self._slot.models
@@ -59,6 +82,7 @@ class EventPipeline:
         started = self._clock_s()
         decoded = models.champion.decoder(batch, now_ms)
         result = Result()
+        result.repeats = self.repeats(batch, decoded, models.champion.decoder, now_ms)
         if decoded.records:
             predictions, result.decisions = models.champion.score(decoded, now_ms)
             keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from queue import SimpleQueue
-from typing import cast
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from contracts.mac import UNREADABLE, Headers
-from stream_app.batch import UNKNOWN_START, Batch, Poll, Span
+from stream_app.batch import Poll
 from stream_app.inbox import Inbox
+from stream_app.messages import PARTITION, TOPIC, to_batch
 from stream_app.output import RECONNECT, Member
 from stream_app.processor import Processor
 
@@ -41,25 +40,7 @@ _BASE_PROPERTIES = {
     **RECONNECT,
 }
 
-# Typed as what they are for consumed messages, which have all three.
-_TOPIC = cast("Callable[[Message], str]", Message.topic)
-_PARTITION = cast("Callable[[Message], int]", Message.partition)
-_OFFSET = cast("Callable[[Message], int]", Message.offset)
-
 Partitions = set[tuple[str, int]]
-
-
-def _headers(messages: Sequence[Message]) -> list[Headers]:
-    """Return each record's headers, `UNREADABLE` where a name is not UTF-8: confluent-kafka raises at it."""
-    found: list[Headers] = []
-    rest = iter(messages)
-    while True:
-        try:
-            for message in rest:
-                found.append(message.headers())  # type: ignore[arg-type]  # consumed ones are lists of bytes
-            return found
-        except (SystemError, UnicodeDecodeError):  # never ask this message again: what it keeps of them is broken
-            found.append(UNREADABLE)
 
 
 class Poller(threading.Thread):
@@ -165,32 +146,11 @@ class Poller(threading.Thread):
         if messages:
             caught_up = len(messages) < MAX_POLL_RECORDS
             # librdkafka interleaves partitions; the rows of one must follow each other, in their order.
-            messages.sort(key=_PARTITION)
-            messages.sort(key=_TOPIC)
-            batches = [self._batch(topic, list(rows)) for topic, rows in groupby(messages, _TOPIC)]
+            messages.sort(key=PARTITION)
+            messages.sort(key=TOPIC)
+            batches = [to_batch(topic, list(rows), self._positions) for topic, rows in groupby(messages, TOPIC)]
             self._in_flight.add(caught_up=caught_up)
             self._inbox.put(Poll(epoch, caught_up, batches))
-
-    def _batch(self, topic: str, messages: list[Message]) -> Batch:
-        spans: list[Span] = []
-        first_row = 0
-        for partition, rows in groupby(messages, _PARTITION):
-            run = list(rows)
-            first, last = _OFFSET(run[0]), _OFFSET(run[-1])
-            # Offsets of one partition rise; where as many came as there are from first to last, none is left out.
-            gapless = last - first + 1 == len(run)
-            offsets = range(first, last + 1) if gapless else list(map(_OFFSET, run))
-            place = (topic, partition)
-            spans.append(Span(partition, first_row, self._positions.get(place, UNKNOWN_START), offsets))
-            self._positions[place] = last + 1
-            first_row += len(run)
-        return Batch(
-            topic=topic,
-            spans=spans,
-            keys=list(map(Message.key, messages)),
-            values=list(map(Message.value, messages)),
-            headers=_headers(messages),
-        )
 
     def _report(self, message: Message) -> None:
         error = message.error()

@@ -16,14 +16,14 @@ The rules that keep every event, once:
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from contracts.errors import RetryableError
 from contracts.topics import QUARANTINE
 from stream_app.batch import UNKNOWN_START, Batch, Poll
 from stream_app.in_flight import InFlight
 from stream_app.output import Member, Output
-from stream_app.pipeline import Pipeline, Result
+from stream_app.pipeline import Memory, Pipeline, Result
 from stream_app.telemetry import Telemetry
 
 _FIRST_BACK_OFF_S = 0.1
@@ -37,7 +37,8 @@ _STALLED_S = 5.0
 class Processor:
     """Runs pipelines over what was polled and owns the transaction.
 
-    `pipelines` maps a topic's full name to its pipeline; `prefix` goes before the name of every output topic.
+    `pipelines` maps a topic's full name to its pipeline; `memories` are what they keep. `prefix` goes before the
+    name of every output topic.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Processor:
         output: Output,
         telemetry: Telemetry,
         *,
+        memories: Sequence[Memory] = (),
         prefix: str,
         commit_interval_s: float,
         clock_ms: Callable[[], int],
@@ -53,6 +55,7 @@ class Processor:
         self.pipelines = pipelines
         self._output = output
         self._telemetry = telemetry
+        self._memories = memories
         self._prefix = prefix
         self._commit_interval_s = commit_interval_s
         self._clock_ms = clock_ms
@@ -139,6 +142,8 @@ class Processor:
         started = time.monotonic()
         self._output.commit()
         self._uncommitted.clear()
+        for memory in self._memories:
+            memory.committed()
         self._committed_at = self._progress_at = time.monotonic()
         self._back_off_s = 0.0
         self._telemetry.committed(begun_s + self._committed_at - started)
@@ -163,6 +168,8 @@ class Processor:
         self.epoch += 1
         self._ends.clear()
         self._uncommitted.clear()
+        for memory in self._memories:
+            memory.aborted()
         self._progress_at = time.monotonic()
 
     def waits_s(self) -> float:
@@ -181,6 +188,8 @@ class Processor:
             self._abort_what_was_lost()
             self._member = member
             self._next_epoch()
+            for memory in self._memories:
+                memory.reassigned()
             self.rewind_wanted.clear()  # a fresh assignment starts from the last commit anyway
             self._telemetry.assigned(count)
             return self.epoch

@@ -22,6 +22,7 @@ class Telemetry:
         self._predictions = self._counter("cardiosentry_predictions_total")
         self._shadow_predictions = self._counter("cardiosentry_shadow_predictions_total")
         self._shadow_skipped = self._counter("cardiosentry_shadow_skipped_total")
+        self._repeats = self._counter("cardiosentry_repeats_total")
         self._quarantined = self._counter("cardiosentry_quarantined_total")
         self._commits = self._counter("cardiosentry_commits_total")
         self._rewinds = self._counter("cardiosentry_rewinds_total")
@@ -41,6 +42,7 @@ class Telemetry:
         for role, count in result.shadows.items():
             self._shadow_predictions.labels(role).inc(count)
         self._shadow_skipped.inc(result.shadow_skipped)
+        self._repeats.inc(result.repeats)
         self._batch.observe(len(batch))
         if result.newest_ms is not None:
             self._age.observe(max(0.0, (now_ms - result.newest_ms) / 1000))

@@ -49,8 +49,9 @@ def stream(kafka: Broker, site: Site, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def mixed(stream: Stream, site: Site) -> Mixed:
     signer, rng = Signer(site.keyring), random.Random(1)
-    good = Patients(site, seed=5).events(2 * len(ALL_CASES))
-    bad = [spoil(case, rng, event) for case, event in zip(ALL_CASES, good, strict=False)]
+    events = Patients(site, seed=5).events(3 * len(ALL_CASES))
+    good = events[len(ALL_CASES) :]
+    bad = [spoil(case, rng, event) for case, event in zip(ALL_CASES, events, strict=False)]
     bad = [record if record.headers is not None else signed(signer, record) for record in bad]
     places = stream.produce(list(chain(*zip(good[0::2], bad, good[1::2], strict=True))))
     return Mixed(stream, good, dict(zip(places[1::3], bad, strict=True)), stream.outputs())

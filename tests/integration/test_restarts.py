@@ -4,11 +4,14 @@ import signal
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from confluent_kafka.admin import AdminClient
 
 from contracts.topics import EVENTS, OUTCOMES
-from tests.integration.stream import SteadyLoad, Stream, same_histories
+from producers.sign import Signer
+from producers.sources import SourceRecord
+from tests.integration.stream import Patients, SteadyLoad, Stream, same_histories
 from tests.support.broker import Broker
 from tests.support.serving import Serving
 from tests.support.site import Site
@@ -45,6 +48,39 @@ def test_a_graceful_stop_under_load_ends_in_seconds_and_the_next_start_goes_on_w
         assert serving.stop(how) == 0, serving.text()
     same_histories(load.by_patient(), outputs.by_patient())
     assert not outputs.quarantined
+
+
+def test_an_event_that_comes_again_is_not_scored_again_whoever_has_its_partition_now(
+    kafka: Broker, site: Site, tmp_path: Path
+) -> None:
+    prefix = kafka.topics("again")
+    stream, patients = Stream(kafka, prefix), Patients(site, seed=8)
+    events = patients.events(300)
+    with Serving(site, kafka.bootstrap, prefix, tmp_path / "log") as serving:
+        serving.start().wait_until_ready()
+        stream.produce(events)
+        assert sorted(stream.outputs(explain=serving.text).event_ids) == sorted(event.event_id for event in events)
+        (worker,) = serving.workers()
+        worker.kill()
+        wait_for(lambda: [each.pid for each in serving.workers()] not in ([], [worker.pid]), 30, serving.text)
+        serving.wait_until_ready()
+        changed = signed_again(events[7], site)
+        more = patients.events(20)
+        places = stream.produce([*events[100:], changed, *more])
+        outputs = stream.outputs(explain=serving.text)
+        assert sorted(outputs.event_ids) == sorted(event.event_id for event in more)
+        assert outputs.reasons == {places[200]: "repeated"}
+        assert serving.metric("cardiosentry_repeats_total") == 200
+
+
+def signed_again(event: SourceRecord, site: Site) -> SourceRecord:
+    """Return an event of the same id with another value in it, signed by its source."""
+    value = (event.value or b"").replace(b'"sex":0', b'"sex":1') if b'"sex":0' in (event.value or b"") else None
+    value = value or (event.value or b"").replace(b'"sex":1', b'"sex":0')
+    assert value != event.value
+    return msgspec.structs.replace(
+        event, value=value, headers=Signer(site.keyring).headers(event.source, event.key, value)
+    )
 
 
 def test_a_member_that_joins_and_leaves_costs_no_event_doubles_none_and_keeps_each_patients_order(

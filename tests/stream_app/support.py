@@ -22,6 +22,7 @@ from producers.sign import Signer
 from producers.sources import SourceRecord
 from stream_app.batch import UNKNOWN_START, Batch, Span
 from stream_app.decode import Decoder
+from stream_app.detectors.repeats import History, Repeats
 from stream_app.model_slot import LoadedModel, Models, ModelSlot
 from stream_app.output import Member, Offsets, Record
 from stream_app.pipeline import EventPipeline, OutcomePipeline
@@ -112,11 +113,17 @@ def event_pipeline(bundle: VerifiedBundle, *, require_mac: bool) -> EventPipelin
     return pipeline_of(Models(loaded(bundle, require_mac=require_mac)))
 
 
-def pipeline_of(models: Models, *, share: float = 1.0, clock_s: Callable[[], float] = lambda: 0.0) -> EventPipeline:
-    """Return a pipeline over these models."""
+def pipeline_of(
+    models: Models,
+    *,
+    share: float = 1.0,
+    clock_s: Callable[[], float] = lambda: 0.0,
+    history: History = lambda *_: (),
+) -> EventPipeline:
+    """Return a pipeline over these models; a partition had nothing before unless `history` says so."""
     slot = ModelSlot()
     slot.put(models)
-    return EventPipeline(slot, Shadows(share, clock_s, SimpleQueue()), SEALER, clock_s)
+    return EventPipeline(slot, Shadows(share, clock_s, SimpleQueue()), SEALER, Repeats(history), clock_s)
 
 
 def outcome_pipeline(*, require_mac: bool = True) -> OutcomePipeline:

@@ -1,0 +1,1 @@
+"""What is seen in the stream beside the prediction of each event."""
