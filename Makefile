@@ -44,8 +44,9 @@ bench-restore: dev ## what a worker reads again when it takes a partition over
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card
 
-schemas: dev ## write docs/schemas from the contracts
+schemas: dev ## write docs/schemas and docs/detection.md from the contracts and rules
 	$(BIN)/python docs/schemas/write.py
+	$(BIN)/python docs/write_detection.py
 
 lock: dev ## pin the dependencies again, with hashes
 	$(COMPILE) requirements-uv.in -o requirements-uv.lock

@@ -19,6 +19,7 @@ from cli.attacks import ATTACKS
 from cli.embedded import EmbeddedBroker
 from cli.keyfiles import generate_keys, read_pseudonym_key
 from cli.releasing import release_bundle
+from contracts.detection import SIGNAL_OF
 from contracts.errors import UserError
 from contracts.settings import ENV_PREFIX, Settings
 from contracts.topics import EVENTS, MODEL_ALERTS, PREDICTIONS, QUARANTINE, SECURITY_ALERTS
@@ -42,6 +43,7 @@ _SETTLE_TIMEOUT_S = 30.0  # after the last event was sent
 _STOP_TIMEOUT_S = 40.0
 _ATTACK_S = 2.0
 _MALFORMED_SHARE = 0.02
+_ALARMING = ("forged", "unpseudonymised")  # signs of an attack or a leak, which a calm demo has none of
 _OUTCOME_DELAY_S = 1.0
 # The embedded broker answers a fetch that finds nothing only after its longest wait, new records or not.
 _FAST_FETCH = {"fetch.wait.max.ms": "10"}
@@ -216,20 +218,27 @@ class Demo:
         pseudonym_key = read_pseudonym_key(self._keys)
         signer = Signer(keyring)
 
-        def spoilt(source: Source) -> Source:
-            return WithMalformed(source, fraction=_MALFORMED_SHARE, seed=self._seed, signer=signer, mac_required=False)
+        def spoilt(source: Source, seed: int) -> Source:
+            return WithMalformed(
+                source,
+                fraction=_MALFORMED_SHARE,
+                seed=seed,
+                signer=signer,
+                mac_required=False,
+                without=[reason for reason, signal in SIGNAL_OF.items() if signal in _ALARMING],
+            )
 
         with Publisher(address, keyring=keyring, on_delivered=self._delivered) as publisher:
             view.phase = "replaying the 920 UCI patients"
             run(
-                spoilt(replay(pseudonym_key=pseudonym_key, outcome_delay_s=_OUTCOME_DELAY_S)),
+                spoilt(replay(pseudonym_key=pseudonym_key, outcome_delay_s=_OUTCOME_DELAY_S), self._seed),
                 publisher,
                 Pace(self._rate),
                 stop=self._stopped.is_set,
             )
             view.phase = "synthetic patients, until Ctrl-C"
             synthetic = SyntheticPatients(pseudonym_key=pseudonym_key, seed=self._seed)
-            run(spoilt(synthetic), publisher, Pace(self._rate), stop=self._stopped.is_set)
+            run(spoilt(synthetic, self._seed + 1), publisher, Pace(self._rate), stop=self._stopped.is_set)
             view.phase = "waiting for the last predictions"
 
     def _or_fail(self, call: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ ECS_VERSION = "9.0.0"
 Severity = Literal["low", "medium", "high", "critical"]
 
 # Elastic Security's own scale: a rule's severity and the middle of its risk-score band.
-_RISK_SCORE: dict[Severity, int] = {"low": 21, "medium": 47, "high": 73, "critical": 99}
+RISK_SCORE: dict[Severity, int] = {"low": 21, "medium": 47, "high": 73, "critical": 99}
 _SEVERITY_NUMBER: dict[Severity, int] = {"low": 1, "medium": 2, "high": 3, "critical": 4}
 
 # ECS allows each category its own types: "indicator" goes with "threat" alone.
@@ -34,6 +34,9 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     severity: int
     risk_score: int
     created: str
+    id: str | msgspec.UnsetType = msgspec.UNSET
+    start: str | msgspec.UnsetType = msgspec.UNSET
+    end: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -76,9 +79,14 @@ def alert(
     severity: Severity,
     technique: tuple[str, str] | None = None,
     labels: dict[str, str] | None = None,
+    first_ms: int | None = None,
+    id: str | None = None,
 ) -> Alert:
-    """Build an alert at `at_ms` (epoch milliseconds); `technique` is an ATLAS id and name."""
-    at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Build an alert at `at_ms` (epoch milliseconds); `technique` is an ATLAS id and name.
+
+    `first_ms` is when what it tells of began. `id` is the same for alerts that tell of the same.
+    """
+    at = _time(at_ms)
     return Alert(
         timestamp=at,
         event=AlertEvent(
@@ -86,11 +94,18 @@ def alert(
             type=_CATEGORY[dataset][1],
             dataset=f"cardiosentry.{dataset}",
             severity=_SEVERITY_NUMBER[severity],
-            risk_score=_RISK_SCORE[severity],
+            risk_score=RISK_SCORE[severity],
             created=at,
+            id=id or msgspec.UNSET,
+            start=msgspec.UNSET if first_ms is None else _time(first_ms),
+            end=msgspec.UNSET if first_ms is None else at,
         ),
         rule=rule,
         threat=Threat(Technique((technique[0],), (technique[1],))) if technique else None,
         message=message,
         labels=labels or {},
     )
+
+
+def _time(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,6 +11,7 @@ CounterName: TypeAlias = Literal[
     "cardiosentry_shadow_skipped_total",
     "cardiosentry_repeats_total",
     "cardiosentry_quarantined_total",
+    "cardiosentry_alerts_total",
     "cardiosentry_commits_total",
     "cardiosentry_rewinds_total",
 ]
@@ -42,6 +43,7 @@ METRICS: dict[MetricName, Metric] = {
     "cardiosentry_shadow_skipped_total": Metric("Events that models on trial left out for want of time."),
     "cardiosentry_repeats_total": Metric("Events that came before with the same bytes, and were dropped."),
     "cardiosentry_quarantined_total": Metric("Records sent to quarantine, by reason.", ("reason",)),
+    "cardiosentry_alerts_total": Metric("Alerts that detection rules raised, by rule.", ("rule",)),
     "cardiosentry_commits_total": Metric("Transactions (or offset commits) that succeeded."),
     "cardiosentry_rewinds_total": Metric("Times that work was aborted and done again from the last commit."),
     "cardiosentry_assigned_partitions": Metric("Partitions this worker holds."),

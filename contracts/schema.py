@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from contracts.alerts import Alert
+from contracts.detection import Signals
 from contracts.events import IDENTIFIER_PATTERNS, DecodedPrediction, Outcome, event_type
 from contracts.features import Feature, FeatureTable
 from contracts.reasons import Reason
-from contracts.releases import RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE
+from contracts.releases import RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE, STEP_TYPE
 from contracts.topics import (
     EVENTS,
     MODEL_ALERTS,
@@ -22,6 +23,7 @@ from contracts.topics import (
     RELEASES,
     SECURITY_ALERTS,
     SHADOW_PREDICTIONS,
+    SIGNALS,
     Topic,
 )
 
@@ -59,7 +61,8 @@ def schemas(table: FeatureTable) -> dict[str, Schema]:
     outcome = _schema(OUTCOMES, Outcome, f"{OUTCOMES.holds}. {_HEADERS_OF_SOURCES}")
     alerts = [_schema(topic, Alert, topic.holds) for topic in (SECURITY_ALERTS, MODEL_ALERTS)]
     predictions = map(_prediction, (PREDICTIONS, SHADOW_PREDICTIONS))
-    made = [event, outcome, *predictions, *alerts, _quarantine(), _releases()]
+    signals = _schema(SIGNALS, Signals, SIGNALS.holds)
+    made = [event, outcome, *predictions, *alerts, _quarantine(), _releases(), signals]
     return {schema["title"]: schema for schema in made}
 
 
@@ -152,7 +155,7 @@ def _quarantine() -> Schema:
 
 
 def _releases() -> Schema:
-    """The envelope, which is the same for all three statements; contracts/releases.py has the statements."""
+    """The envelope, which is the same for all statements; contracts/releases.py has the statements."""
     base64 = {"type": "string", "contentEncoding": "base64"}
     return {
         "$schema": DIALECT,
@@ -162,7 +165,7 @@ def _releases() -> Schema:
         "type": "object",
         "properties": {
             "payload": base64 | {"description": "The statement, as it was signed."},
-            "payloadType": {"enum": [RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE]},
+            "payloadType": {"enum": [RELEASE_TYPE, REVOCATION_TYPE, STEP_TYPE, ROOT_TYPE]},
             "signatures": {
                 "type": "array",
                 "items": {

@@ -48,7 +48,25 @@ RELEASES = Topic(
     retention_ms=-1,
 )
 
-TOPICS = (EVENTS, OUTCOMES, PREDICTIONS, SHADOW_PREDICTIONS, QUARANTINE, SECURITY_ALERTS, MODEL_ALERTS, RELEASES)
+SIGNALS = Topic(
+    name="detection-signals",
+    key='"signals"',
+    holds="what workers saw of each source, for the one of them that watches",
+    partitions=1,
+    retention_ms=_DAY_MS,
+)
+
+TOPICS = (
+    EVENTS,
+    OUTCOMES,
+    PREDICTIONS,
+    SHADOW_PREDICTIONS,
+    QUARANTINE,
+    SECURITY_ALERTS,
+    MODEL_ALERTS,
+    RELEASES,
+    SIGNALS,
+)
 
 DEFAULT_PARTITIONS = 12
 """Twelve divide evenly among 1, 2, 3, 4, 6 and 12 workers."""

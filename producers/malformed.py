@@ -1,10 +1,11 @@
 """Malformed records for the demo and tests, each with the reason for which a worker must send it to quarantine."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
+from contracts.reasons import Reason
 from contracts.topics import EVENTS
 from producers.event_ids import EventIds
 from producers.malformed_cases import CASES, Case
@@ -51,11 +52,18 @@ class WithMalformed:
     """Another source with malformed records among its events, on average the share `fraction` of all.
 
     They are made from the event before them and signed by `signer`; None leaves out the cases that need a key. Nothing
-    of the other source is lost. `fraction` is from 0 to less than 1.
+    of the other source is lost. `fraction` is from 0 to less than 1; cases of the reasons `without` are left out.
     """
 
     def __init__(
-        self, source: Source, *, fraction: float, seed: int = 0, signer: Signer | None = None, mac_required: bool = True
+        self,
+        source: Source,
+        *,
+        fraction: float,
+        seed: int = 0,
+        signer: Signer | None = None,
+        mac_required: bool = True,
+        without: Collection[Reason] = (),
     ) -> None:
         if not 0 <= fraction < 1:
             raise ValueError(f"fraction: expected 0 to less than 1, got {fraction}")
@@ -66,6 +74,7 @@ class WithMalformed:
         self._ids = EventIds([seed, 2])  # other ids than those of a source of the same seed
         self._signer = signer
         self._mac_required = mac_required
+        self._without = without
         self._left: list[Case] = []
         self._good: SourceRecord | None = None
 
@@ -97,6 +106,7 @@ class WithMalformed:
         headers = self._signer.headers(good.source, good.key, value) if self._signer else None
         fresh = msgspec.structs.replace(good, value=value, event_id=event_id, headers=headers)
         if not self._left:
-            self._left = cases_for(fresh, mac_required=self._mac_required)
+            cases = cases_for(fresh, mac_required=self._mac_required)
+            self._left = [case for case in cases if case.reason not in self._without]
             self._rng.shuffle(self._left)
         return spoil(self._left.pop(), self._rng, fresh)

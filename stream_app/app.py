@@ -20,13 +20,14 @@ from faust.web import Request, Response, View
 from contracts.events import Outcome
 from contracts.releases import Release
 from contracts.settings import Settings
-from contracts.topics import EVENTS, OUTCOMES, RELEASES, SECURITY_ALERTS
+from contracts.topics import EVENTS, OUTCOMES, RELEASES, SECURITY_ALERTS, SIGNALS
 from models.release_log import ReleaseLog
 from models.roots import read_root
 from models.store import DirectoryStore
 from stream_app.configuration import read_keyring
 from stream_app.decode import Decoder
 from stream_app.detectors.repeats import Repeats
+from stream_app.detectors.rules import load_rules
 from stream_app.history import kafka_history
 from stream_app.loading import Loader
 from stream_app.model_slot import ModelSlot
@@ -41,6 +42,7 @@ from stream_app.releases import ReleaseWatcher, alert_writer
 from stream_app.shadows import Shadows
 from stream_app.telemetry import Telemetry
 from stream_app.transport import Consumer, Transport
+from stream_app.watching import SignalPipeline
 
 log = logging.getLogger("cardiosentry")
 
@@ -103,20 +105,26 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
         "require_mac": settings.require_mac,
         "max_future_ms": settings.max_future_s * 1000,
     }
-    events_topic, outcomes_topic = (settings.topic_prefix + topic.name for topic in (EVENTS, OUTCOMES))
+    events_topic, outcomes_topic, signals_topic = (
+        settings.topic_prefix + topic.name for topic in (EVENTS, OUTCOMES, SIGNALS)
+    )
     telemetry = Telemetry()
     models = ModelSlot(telemetry.models)
     failed: SimpleQueue[tuple[Release, str]] = SimpleQueue()
     shadows = Shadows(settings.shadow_share, time.perf_counter, failed)
-    repeats = Repeats(kafka_history(kafka_properties(settings)))
+    history = kafka_history(kafka_properties(settings))
+    repeats = Repeats(history)
+    watching = SignalPipeline(load_rules(), history)
     processor = Processor(
         {
             events_topic: EventPipeline(models, shadows, sealer, repeats, time.perf_counter),
             outcomes_topic: OutcomePipeline(Decoder(Outcome, "recorded_at", **checks), sealer),
+            signals_topic: watching,
         },
         _output(settings, slot),
         telemetry,
-        memories=[repeats],
+        memories=[repeats, watching],
+        may_wait={signals_topic},
         prefix=settings.topic_prefix,
         commit_interval_s=settings.commit_interval_ms / 1000,
         clock_ms=_now_ms,
@@ -139,7 +147,7 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     )
     watcher.catch_up()
     watcher.start()
-    _add_agent(app, events_topic, outcomes_topic)
+    _add_agent(app, events_topic, outcomes_topic, signals_topic)
     _add_pages(app, models)
     tune_interpreter()
     return app

@@ -1,7 +1,7 @@
 """Decode and authenticate: bytes of a batch in, checked records and rejections out."""
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import compress
 from operator import attrgetter
 from typing import Generic, TypeVar
@@ -24,19 +24,26 @@ _MAX_KNOWN_SOURCES = 10_000  # a cache, cleared when a flood of invented sources
 
 @dataclass(slots=True)
 class Decoded(Generic[R]):
-    """`records[i]` came from row `rows[i]` of the batch; `rejected` maps the other rows to what is wrong with them."""
+    """`records[i]` came from row `rows[i]` of the batch; `rejected` maps the other rows to what is wrong with them.
+
+    `claimed` is the source that a rejected record names, by row, where it is of a source's form.
+    """
 
     records: list[R]
     rows: list[int]
     authenticated: list[bool]
     rejected: dict[int, InvalidRecord]
+    claimed: dict[int, str] = field(default_factory=dict)
 
     def reject(self, found: dict[int, InvalidRecord], also_drop: Container[int] = ()) -> None:
         """Move the records at these positions (of `records`) to the rejections; leave others out without one."""
         if not (found or also_drop):
             return
         for position, error in found.items():
-            self.rejected[self.rows[position]] = error
+            row, source = self.rows[position], self.records[position].source
+            self.rejected[row] = error
+            if is_source(source):
+                self.claimed[row] = source
         keep = [position not in found and position not in also_drop for position in range(len(self.records))]
         self.records = list(compress(self.records, keep))
         self.rows = list(compress(self.rows, keep))

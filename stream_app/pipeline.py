@@ -6,14 +6,18 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
 
+from contracts.codec import encode
+from contracts.detection import Signals
 from contracts.errors import RetryableError
 from contracts.events import Decision, Event, Outcome
-from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS
+from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS, SIGNALS
 from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
 from stream_app.detectors.repeats import Repeats
+from stream_app.detectors.signals import of_events, of_outcomes
 from stream_app.model_slot import ModelSlot
 from stream_app.quarantine import Quarantined, Sealer, frame
+from stream_app.score import Scored
 from stream_app.shadows import Shadows
 
 _OBSERVED_AT = attrgetter("observed_at")
@@ -25,7 +29,8 @@ class Result:
 
     `outputs` maps a topic (without prefix) to its records in order, each a key and a value. `decisions`, `reasons` and
     `shadows` are counts for metrics, `shadow_skipped` those of events that models on trial left out, `repeats` those of
-    events that came before and were dropped. `newest_ms` is the latest observation time, None if nothing was accepted.
+    events that came before and were dropped, `alerts` those of alerts by rule. `newest_ms` is the latest observation
+    time, None if nothing was accepted.
     """
 
     outputs: dict[str, list[tuple[bytes | None, bytes]]] = field(default_factory=dict)
@@ -35,7 +40,13 @@ class Result:
     shadows: Mapping[str, int] = field(default_factory=dict)
     shadow_skipped: int = 0
     repeats: int = 0
+    alerts: dict[str, int] = field(default_factory=dict)
     newest_ms: int | None = None
+
+    def tell(self, signals: Signals) -> None:
+        """Have the one that watches told, if there is anything to tell."""
+        if signals.sources:
+            self.outputs[SIGNALS.name] = [(b"signals", encode(signals))]
 
 
 class Pipeline(Protocol):
@@ -82,9 +93,12 @@ class EventPipeline:
         started = self._clock_s()
         decoded = models.champion.decoder(batch, now_ms)
         result = Result()
-        result.repeats = self.repeats(batch, decoded, models.champion.decoder, now_ms)
+        repeated = self.repeats(batch, decoded, models.champion.decoder, now_ms)
+        result.repeats = len(repeated)
+        scored: Scored | None = None
         if decoded.records:
-            predictions, result.decisions = models.champion.score(decoded, now_ms)
+            scored = models.champion.score(decoded, now_ms)
+            predictions, result.decisions = scored.predictions, scored.decisions
             keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]
             result.outputs[PREDICTIONS.name] = list(zip(keys, predictions, strict=True))
             result.newest_ms = max(map(_OBSERVED_AT, decoded.records), default=None)
@@ -96,18 +110,21 @@ class EventPipeline:
                     record for _, answers in on_trial for record in zip(keys, answers, strict=True)
                 ]
         _quarantine(batch, decoded, self._sealer, result)
+        result.tell(of_events(batch, decoded, scored, repeated, now_ms))
         return result
 
 
 class OutcomePipeline:
-    """patient-outcomes: decode and authenticate. What is good is counted; nothing is written of it yet."""
+    """patient-outcomes: decode and authenticate. What is good is counted; nothing but signals is written of it yet."""
 
     def __init__(self, decoder: Decoder[Outcome], sealer: Sealer) -> None:
         self._decoder, self._sealer = decoder, sealer
 
     def __call__(self, batch: Batch, now_ms: int) -> Result:
         result = Result()
-        _quarantine(batch, self._decoder(batch, now_ms), self._sealer, result)
+        decoded = self._decoder(batch, now_ms)
+        _quarantine(batch, decoded, self._sealer, result)
+        result.tell(of_outcomes(batch, decoded, now_ms))
         return result
 
 

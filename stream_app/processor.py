@@ -16,7 +16,7 @@ The rules that keep every event, once:
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from contracts.errors import RetryableError
 from contracts.topics import QUARANTINE
@@ -37,8 +37,8 @@ _STALLED_S = 5.0
 class Processor:
     """Runs pipelines over what was polled and owns the transaction.
 
-    `pipelines` maps a topic's full name to its pipeline; `memories` are what they keep. `prefix` goes before the
-    name of every output topic.
+    `pipelines` maps a topic's full name to its pipeline; `memories` are what they keep. What comes of the topics that
+    `may_wait` is committed when the interval is over or with others. `prefix` goes before the names of output topics.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Processor:
         telemetry: Telemetry,
         *,
         memories: Sequence[Memory] = (),
+        may_wait: Container[str] = (),
         prefix: str,
         commit_interval_s: float,
         clock_ms: Callable[[], int],
@@ -56,6 +57,7 @@ class Processor:
         self._output = output
         self._telemetry = telemetry
         self._memories = memories
+        self._may_wait = may_wait
         self._prefix = prefix
         self._commit_interval_s = commit_interval_s
         self._clock_ms = clock_ms
@@ -97,7 +99,8 @@ class Processor:
 
     def _process(self, poll: Poll) -> None:
         # With nothing left behind latency counts, with a backlog the rate.
-        due = poll.caught_up or self._interval_is_over()
+        hurries = any(batch.topic not in self._may_wait for batch in poll.batches)
+        due = (poll.caught_up and hurries) or self._interval_is_over()
         ends = poll.ends()
         begun_s = self._begin_commit(ends) if due else 0.0
         for batch in poll.batches:

@@ -1,9 +1,11 @@
 """Score: checked events in, encoded predictions out, a whole batch at a time."""
 
+from dataclasses import dataclass
 from itertools import chain
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from contracts.codec import encode
 from contracts.errors import InvalidRecord
@@ -15,6 +17,19 @@ from models.scorer import Scorer
 from stream_app.decode import Decoded
 
 _DECISIONS: tuple[Decision, ...] = ("negative", "positive", "insufficient_data")
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Of each of a batch's records: the encoded prediction and the probability (float64), whatever the decision.
+
+    `decisions` counts them; `threshold` is the model's.
+    """
+
+    predictions: list[bytes]
+    decisions: dict[Decision, int]
+    probabilities: npt.NDArray[np.float64]
+    threshold: float
 
 
 class ScoreStage:
@@ -29,8 +44,8 @@ class ScoreStage:
         self._threshold = manifest.threshold
         self._model = msgspec.Raw(encode(ModelRef(manifest.name, manifest.version, scorer.bundle.digest)))
 
-    def __call__(self, decoded: Decoded[Event], now_ms: int) -> tuple[list[bytes], dict[Decision, int]]:
-        """Return one prediction for each of `decoded.records`, in order, and how many there are of each decision.
+    def __call__(self, decoded: Decoded[Event], now_ms: int) -> Scored:
+        """Return one prediction for each of `decoded.records`, in order.
 
         Events with a feature outside its hard range are moved to `decoded.rejected` first.
         """
@@ -47,7 +62,7 @@ class ScoreStage:
             )
             values = np.delete(values, list(bad), axis=0)
         if not decoded.records:
-            return [], {}
+            return Scored([], {}, np.empty(0), self._threshold)
         missing = np.isnan(values).sum(axis=1)
         # In float64, as the prediction shows it: in float32 a reader's own comparison could differ from our decision.
         probabilities = self._score(values.astype(np.float32)).astype(np.float64)
@@ -79,7 +94,7 @@ class ScoreStage:
             )
         ]
         counts = np.bincount(codes, minlength=len(_DECISIONS)).tolist()
-        return predictions, dict(zip(_DECISIONS, counts, strict=True))
+        return Scored(predictions, dict(zip(_DECISIONS, counts, strict=True)), probabilities, threshold)
 
     def _matrix(self, events: list[Event]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         width = len(self._table.features)

@@ -35,7 +35,7 @@ class Shadows:
         made: list[tuple[Role, list[bytes]]] = []
         for shadow in shadows:
             try:
-                predictions, _ = shadow.score(decoded, now_ms)
+                predictions = shadow.score(decoded, now_ms).predictions
             except Exception as error:  # whatever it is, it is a trial's
                 self._failed.put((shadow.release, type(error).__name__))  # its text may hold a patient's values
             else:

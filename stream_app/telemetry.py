@@ -24,6 +24,7 @@ class Telemetry:
         self._shadow_skipped = self._counter("cardiosentry_shadow_skipped_total")
         self._repeats = self._counter("cardiosentry_repeats_total")
         self._quarantined = self._counter("cardiosentry_quarantined_total")
+        self._alerts = self._counter("cardiosentry_alerts_total")
         self._commits = self._counter("cardiosentry_commits_total")
         self._rewinds = self._counter("cardiosentry_rewinds_total")
         self._partitions = self._gauge("cardiosentry_assigned_partitions")
@@ -39,6 +40,8 @@ class Telemetry:
             self._predictions.labels(decision).inc(count)
         for reason, count in result.reasons.items():
             self._quarantined.labels(reason).inc(count)
+        for rule, count in result.alerts.items():
+            self._alerts.labels(rule).inc(count)
         for role, count in result.shadows.items():
             self._shadow_predictions.labels(role).inc(count)
         self._shadow_skipped.inc(result.shadow_skipped)

@@ -86,10 +86,10 @@ class Repeats:
         self._history = history
         self._memories: dict[int, IdMemory] = {}
 
-    def __call__(self, batch: Batch, decoded: Decoded[Event], decoder: Decoder[Event], now_ms: int) -> int:
-        """Return how many events were dropped."""
+    def __call__(self, batch: Batch, decoded: Decoded[Event], decoder: Decoder[Event], now_ms: int) -> list[Event]:
+        """Return the events that were dropped."""
         if not decoded.records:
-            return 0
+            return []
         ids, contents = _hashes(batch, decoded)
         repeated: dict[int, bool] = {}
         for span in batch.spans:
@@ -101,9 +101,10 @@ class Repeats:
             for position, same in memory.add(ids[first:end], contents[first:end]).items():
                 repeated[first + position] = same
         if not repeated:
-            return 0
+            return []
+        dropped = [decoded.records[position] for position, same in repeated.items() if same]
         decoded.reject({position: _CHANGED for position, same in repeated.items() if not same}, also_drop=repeated)
-        return sum(repeated.values())
+        return dropped
 
     def committed(self) -> None:
         for memory in self._memories.values():

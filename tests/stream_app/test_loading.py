@@ -74,8 +74,7 @@ def test_a_released_bundle_scores(trained: Trained, store: DirectoryStore) -> No
     model = load(trained, store, release)
     assert (model.release, model.bundle.digest) == (release, trained.digest)
     decoded = model.decoder(batch_of([wire(good_event())]), SCORED_MS)
-    predictions, _ = model.score(decoded, SCORED_MS)
-    assert trained.digest.encode() in predictions[0]
+    assert trained.digest.encode() in model.score(decoded, SCORED_MS).predictions[0]
 
 
 def test_a_store_without_the_files_may_have_them_later(trained: Trained, store: DirectoryStore) -> None:

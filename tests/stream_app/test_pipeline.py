@@ -8,17 +8,19 @@ from dataclasses import replace
 from functools import cache
 from itertools import count
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.events import event_id
 from contracts.codec import encode
+from contracts.detection import Signals
 from contracts.events import Outcome
 from contracts.identifiers import pseudonym
 from contracts.mac import UNREADABLE
 from contracts.reasons import Reason
-from contracts.topics import OUTCOMES, PREDICTIONS
+from contracts.topics import OUTCOMES, PREDICTIONS, SIGNALS
 from models.verify import VerifiedBundle
 from producers.malformed import spoil
 from producers.malformed_cases import CASES, LARGEST, Case
@@ -66,6 +68,19 @@ def expected_reason(case: Case | None, *, signed: bool, require_mac: bool) -> Re
     return min(failed, key=ORDER.index, default=None)
 
 
+def signals(result: Result) -> Counter[tuple[str, str]]:
+    """Return how often each signal of each source is told."""
+    told = [msgspec.json.decode(value, type=Signals) for _, value in result.outputs.get(SIGNALS.name, [])]
+    return Counter(
+        {
+            (source, name): count
+            for each in told
+            for source, of in each.sources.items()
+            for name, count in of.counts.items()
+        }
+    )
+
+
 Drawn = tuple[str, int, bool]
 """A case's name ("" for a good event), a seed, and whether the record is signed."""
 
@@ -106,6 +121,7 @@ def test_a_batch_is_its_records_one_by_one(pipeline: EventPipeline, require_mac:
     assert whole.reasons == sum((Counter(part.reasons) for part in parts), Counter())
     assert whole.newest_ms == max((p.newest_ms for p in parts if p.newest_ms is not None), default=None)
     assert whole.repeats == sum(part.repeats for part in parts)
+    assert signals(whole) == sum(map(signals, parts), Counter())
     # And each record came to what it should have.
     seen: dict[str, bytes | None] = {}
     for part, (record, case, signed) in zip(parts, built, strict=True):
@@ -115,7 +131,8 @@ def test_a_batch_is_its_records_one_by_one(pipeline: EventPipeline, require_mac:
             if before is not record.value:
                 reason = Reason.REPEATED
             elif part.repeats:
-                assert part == Result(repeats=1)
+                assert part.outputs.keys() == {SIGNALS.name}
+                assert part.reasons == {}
                 continue
         assert part.reasons == ({reason: 1} if reason else {})
         if reason is None:
@@ -261,8 +278,8 @@ def outcome(**changes: object) -> Wire:
 )
 def test_an_outcome_is_checked_as_an_event_is(record: Wire, reason: Reason | None) -> None:
     result = outcome_pipeline()(batch_of([outcome(), record], topic=OUTCOMES.name), NOW_MS)
-    assert result.outputs == {}
     assert result.reasons == ({reason: 1} if reason else {})
+    assert signals(result).total() == (reason is not None)
     assert [opened(q).origin for q in result.quarantined] == ["patient-outcomes/0/101"] * (reason is not None)
 
 

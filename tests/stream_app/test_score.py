@@ -54,10 +54,11 @@ def test_the_decision_is_what_probability_and_threshold_say(
 ) -> None:
     """A reader compares the two numbers in float64: neighbours of the threshold in float32 must not differ."""
     near = [float(np.float32(threshold)), float(np.nextafter(np.float32(threshold), np.float32(1)))]
-    values, counts = stage(verified, threshold, [*answers, *near])(decoded(len(answers) + 2), NOW_MS)
+    scored = stage(verified, threshold, [*answers, *near])(decoded(len(answers) + 2), NOW_MS)
+    values = scored.predictions
     for value in map(json.loads, values):
         assert value["decision"] == ("positive" if value["probability"] >= value["threshold"] else "negative")
-    assert counts == {
+    assert scored.decisions == {
         decision: sum(json.loads(value)["decision"] == decision for value in values)
         for decision in ("negative", "positive", "insufficient_data")
     }

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 import pytest
 
 from contracts.releases import Release
-from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS
+from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS, SIGNALS
 from models.verify import VerifiedBundle
 from stream_app.model_slot import Models
 from stream_app.shadows import Shadows
@@ -45,7 +45,7 @@ def test_each_answers_for_the_same_events_under_its_own_role(models: Models) -> 
 
 def test_without_any_nothing_is_written_of_them(models: Models) -> None:
     result = pipeline_of(replace(models, shadows=()))(batch_of([wire(good_event())]), NOW_MS)
-    assert result.outputs.keys() == {PREDICTIONS.name}
+    assert result.outputs.keys() == {PREDICTIONS.name, SIGNALS.name}
     assert result.shadow_skipped == 0
 
 

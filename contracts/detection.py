@@ -1,0 +1,62 @@
+"""What workers tell the one that watches: counts of what was seen of each source, a record for each batch.
+
+Internal (topic detection-signals): no consumer but CardioSentry's own, and free to change with it.
+"""
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from contracts.reasons import Reason
+
+Signal: TypeAlias = Literal[
+    "scored",
+    "near_threshold",
+    "repeated",
+    "changed",
+    "forged",
+    "future",
+    "malformed",
+    "unpseudonymised",
+    "implausible",
+]
+
+SIGNAL_OF: dict[Reason, Signal] = {
+    Reason.EMPTY: "malformed",
+    Reason.NOT_UTF8: "malformed",
+    Reason.NOT_JSON: "malformed",
+    Reason.SCHEMA: "malformed",
+    Reason.IDENTIFIER: "malformed",
+    Reason.PSEUDONYM: "unpseudonymised",
+    Reason.KEY_MISMATCH: "malformed",
+    Reason.HEADERS: "malformed",
+    Reason.MAC_MISSING: "forged",
+    Reason.MAC_KEY_UNKNOWN: "forged",
+    Reason.MAC_WRONG: "forged",
+    Reason.SOURCE_NOT_BOUND: "forged",
+    Reason.FUTURE: "future",
+    Reason.REPEATED: "changed",
+    Reason.OUT_OF_RANGE: "implausible",
+}
+"""What a record that went to quarantine is a sign of."""
+
+MAX_SAMPLES = 3
+MAX_SOURCES = 200
+"""Of one batch; what more there are is counted under the source ""."""
+
+
+class SourceSignals(msgspec.Struct, frozen=True):
+    """Of one source: how often each signal was seen, and where for a few of them.
+
+    A sample is an event id, or topic/partition/offset of a record that went to quarantine.
+    """
+
+    counts: dict[Signal, int] = {}
+    samples: dict[Signal, list[str]] = {}
+
+
+class Signals(msgspec.Struct, frozen=True):
+    """Of one batch, processed at `at` (epoch milliseconds). The source "" is whatever could not be read."""
+
+    at: int
+    sources: dict[str, SourceSignals]

@@ -1,0 +1,48 @@
+"""Write docs/detection.md from the rules: `python docs/write_detection.py`. A test says when it is not current."""
+
+from pathlib import Path
+
+from contracts.alerts import RISK_SCORE
+from stream_app.detectors.rules import CountRule, load_rules
+
+TEXT = """\
+# Detection
+
+Each worker counts what it sees of every source in a batch and writes the counts to detection-signals in the batch's own
+transaction. One of the workers, whichever holds that topic's partition, adds them up over all partitions and writes an
+alert when a rule fires: an ECS document on security-alerts, key the source. It holds numbers, times, and event ids or
+origins of records to look at; never a patient's features.
+
+- Counts are kept in windows that follow each other. A rule that goes on firing is told again after ten minutes, with
+  what came since.
+- At most 30 alerts a minute are written, and 20,000 counts kept, those that moved last: a flood of sources costs
+  neither memory nor sleep. How many alerts were not written stands in the next.
+- What the watching worker knows follows from the last 20,000 records of detection-signals: whoever takes the topic over
+  reads them again, and tells nothing twice that they hold.
+- A rule of scope "all" counts over all sources: whoever forges a record chooses what source it names.
+
+Not detected yet: drift, floods and silence of one source, slow probing, extraction, membership inference, poisoned
+outcomes, trigger patterns.
+
+| rule | fires at | severity (risk) | MITRE ATLAS | false positives |
+|---|---|---|---|---|
+"""
+
+
+def row(rule: CountRule) -> str:
+    share = f", {rule.share:.0%} of the records or more" if rule.share else ""
+    of = "of one source" if rule.scope == "source" else "of all sources"
+    technique = " ".join(rule.technique) if rule.technique else "none"
+    return (
+        f"| [{rule.id}](runbooks/{rule.id}.md): {rule.name.lower()} "
+        f"| {rule.count} {rule.signal} in {rule.window_s} s {of}{share} "
+        f"| {rule.severity} ({RISK_SCORE[rule.severity]}) | {technique} | {rule.false_positives} |\n"
+    )
+
+
+def document() -> str:
+    return TEXT + "".join(map(row, load_rules()))
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("detection.md").write_text(document(), "utf-8")

@@ -1,0 +1,72 @@
+"""From a batch to what is worth telling of it: signals, counted for each source."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from contracts.detection import MAX_SAMPLES, MAX_SOURCES, SIGNAL_OF, Signal, Signals, SourceSignals
+from contracts.events import Event, Outcome
+from stream_app.batch import Batch
+from stream_app.decode import Decoded
+from stream_app.score import Scored
+
+_NEAR = 0.02
+"""A score so close to the threshold is "near": few patients have one, a search for the boundary has little else."""
+
+
+def of_events(
+    batch: Batch, decoded: Decoded[Event], scored: Scored | None, repeated: Sequence[Event], now_ms: int
+) -> Signals:
+    """Return the signals of a batch of patient events; `repeated` are those that were dropped."""
+    found = _Found()
+    if scored is not None:
+        found.count("scored", Counter(event.source for event in decoded.records))
+        near = np.flatnonzero(np.abs(scored.probabilities - scored.threshold) < _NEAR).tolist()
+        found.add("near_threshold", ((decoded.records[row].source, decoded.records[row].event_id) for row in near))
+    found.add("repeated", ((event.source, event.event_id) for event in repeated))
+    _add_rejected(found, batch, decoded)
+    return Signals(now_ms, found.sources())
+
+
+def of_outcomes(batch: Batch, decoded: Decoded[Outcome], now_ms: int) -> Signals:
+    """Return the signals of a batch of outcomes: those that went to quarantine."""
+    found = _Found()
+    _add_rejected(found, batch, decoded)
+    return Signals(now_ms, found.sources())
+
+
+def _add_rejected(found: "_Found", batch: Batch, decoded: Decoded[Event] | Decoded[Outcome]) -> None:
+    by_signal: dict[Signal, list[tuple[str, str]]] = {}
+    for row, error in decoded.rejected.items():
+        by_signal.setdefault(SIGNAL_OF[error.reason], []).append((decoded.claimed.get(row, ""), batch.origin(row)))
+    for signal, seen in by_signal.items():
+        found.add(signal, seen)
+
+
+class _Found:
+    """Counts and samples by source; sources beyond the limit are one."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, SourceSignals] = {}
+
+    def add(self, signal: Signal, seen: Iterable[tuple[str, str]]) -> None:
+        for source, sample in seen:
+            of = self._of(source)
+            of.counts[signal] = of.counts.get(signal, 0) + 1
+            samples = of.samples.setdefault(signal, [])
+            if len(samples) < MAX_SAMPLES:
+                samples.append(sample)
+
+    def count(self, signal: Signal, counts: Counter[str]) -> None:
+        for source, count in counts.items():
+            of = self._of(source)
+            of.counts[signal] = of.counts.get(signal, 0) + count
+
+    def sources(self) -> dict[str, SourceSignals]:
+        return self._sources
+
+    def _of(self, source: str) -> SourceSignals:
+        if source not in self._sources and len(self._sources) >= MAX_SOURCES:
+            source = ""
+        return self._sources.setdefault(source, SourceSignals({}, {}))

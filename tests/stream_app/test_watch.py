@@ -1,0 +1,124 @@
+"""The rules over signals: each fires at its count and share, tells once, and stays within its bounds."""
+
+import random
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from contracts.alerts import Alert
+from contracts.detection import SIGNAL_OF, Signal, Signals, SourceSignals
+from contracts.reasons import Reason
+from stream_app.detectors.rules import CountRule, load_rules
+from stream_app.detectors.watch import EVERYBODY, Watch
+
+AT_MS = 1_790_000_040_000  # a whole minute
+ROOT = Path(__file__).parents[2]
+RULES = {rule.id: rule for rule in load_rules()}
+ATLAS = {"AML.T0073", "AML.T0046", "AML.T0043.003", "AML.T0029", "AML.T0043", "AML.T0043.001"}
+
+
+def seen(at_ms: int, counts: dict[Signal, int], source: str = "icu/bed-4") -> Signals:
+    return Signals(at_ms, {source: SourceSignals(counts, {name: [f"{name}-1"] for name in counts})})
+
+
+def least(rule: CountRule) -> dict[Signal, int]:
+    """Return the smallest counts at which the rule fires."""
+    others = int(rule.count / rule.share) - rule.count if rule.share else 0
+    counts: dict[Signal, int] = {rule.signal: rule.count}
+    counts["scored"] = rule.count + others if rule.signal == "near_threshold" else others
+    return counts
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_rule_fires_at_its_count_and_share_and_not_below(rule: CountRule) -> None:
+    (alert,) = Watch([rule]).see(seen(AT_MS, least(rule)))
+    assert (alert.rule.id, alert.labels["seen"]) == (rule.id, str(rule.count))
+    assert alert.labels["source"] == ("icu/bed-4" if rule.scope == "source" else EVERYBODY)
+    assert alert.labels["samples"] == f"{rule.signal}-1"
+    assert Watch([rule]).see(seen(AT_MS, {**least(rule), rule.signal: rule.count - 1})) == []
+    if rule.share:
+        diluted = least(rule)
+        assert Watch([rule]).see(seen(AT_MS, {**diluted, "scored": 2 * diluted["scored"] + rule.count})) == []
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_counts_add_up_over_batches_within_the_window_and_not_beyond(rule: CountRule) -> None:
+    counts = least(rule)
+    parts = [dict.fromkeys(counts, 1)] * rule.count
+    start = AT_MS - AT_MS % (rule.window_s * 1000)
+    rest = seen(start, {"scored": max(0, counts["scored"] - rule.count)})
+    together = Watch([rule])
+    told = together.see(rest) + [found for part in parts for found in together.see(seen(start, part))]
+    assert len(told) == 1
+    apart = Watch([rule])
+    window_ms = rule.window_s * 1000
+    if rule.count > 1:
+        assert [
+            found for number, part in enumerate(parts) for found in apart.see(seen(start + number * window_ms, part))
+        ] == []
+
+
+def test_sources_are_judged_apart_but_for_what_anybody_can_claim() -> None:
+    watch = Watch(load_rules())
+    half = RULES["replayed-events"].count // 2
+    assert watch.see(seen(AT_MS, {"repeated": half}, "icu/bed-1")) == []
+    assert watch.see(seen(AT_MS, {"repeated": half}, "icu/bed-2")) == []
+    half = RULES["forged-records"].count // 2
+    assert watch.see(seen(AT_MS, {"forged": half}, "icu/bed-1")) == []
+    (alert,) = watch.see(seen(AT_MS, {"forged": half + 1}, "icu/bed-2"))
+    assert alert.labels["claimed_sources"] == "icu/bed-2 icu/bed-1"
+
+
+def test_a_rule_that_goes_on_firing_is_told_again_after_a_while_with_what_came_since() -> None:
+    watch = Watch(load_rules())
+    told: list[Alert] = []
+    for second in range(0, 1500, 10):
+        told += watch.see(seen(AT_MS + second * 1000, {"forged": 20}))
+    assert [alert.rule.id for alert in told] == ["forged-records"] * 3
+    assert [alert.labels.get("seen_since_last_alert") for alert in told] == [None, str(59 * 20), str(59 * 20)]
+    assert len({alert.event.id for alert in told}) == 3
+
+
+def test_whoever_reads_the_signals_again_comes_to_the_same_alerts() -> None:
+    rng = random.Random(4)
+    names: list[Signal] = sorted(set(SIGNAL_OF.values()))
+    records = [
+        seen(AT_MS + number * 700, {rng.choice(names): rng.randint(1, 9)}, f"ward/{rng.randint(1, 5)}")
+        for number in range(2000)
+    ]
+    one, other = Watch(load_rules()), Watch(load_rules())
+    told = [found for record in records for found in one.see(record)]
+    assert told == [found for record in records for found in other.see(record)]
+    assert told
+
+
+def test_a_flood_of_sources_is_bounded_in_memory_and_in_alerts() -> None:
+    watch = Watch(load_rules())
+    told: list[Alert] = []
+    for number in range(60_000):
+        told += watch.see(seen(AT_MS + number // 1000, {"repeated": 50}, f"ward/{number}"))
+    assert len(told) == 30
+    assert len(watch) == 20_000
+    (first,) = watch.see(seen(AT_MS + 60_000, {"repeated": 50}, "ward/last"))
+    assert first.labels["alerts_not_written_before"] == str(60_000 - 30)
+
+
+def test_every_reason_is_a_sign_of_something_and_every_sign_has_a_rule() -> None:
+    assert SIGNAL_OF.keys() == set(Reason)
+    assert {rule.signal for rule in RULES.values()} >= set(SIGNAL_OF.values()) | {"repeated", "near_threshold"}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_every_rule_has_a_runbook_and_a_technique_that_we_looked_up(rule: CountRule) -> None:
+    text = (ROOT / rule.rule.reference).read_text()
+    for section in ("**Means:**", "**Check:**", "**Do:**", "**False positives:**"):
+        assert section in text
+    assert rule.technique is None or rule.technique[0] in ATLAS
+    assert not re.search(r"AML\.T\d+", text) or (rule.technique and rule.technique[0] in text)
+
+
+def test_the_documentation_lists_the_rules_as_they_are() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "write_detection.py"))["document"]()
+    assert (ROOT / "docs" / "detection.md").read_text() == made, "run: make schemas"
