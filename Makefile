@@ -5,7 +5,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 INSTALL := $(UV) pip install -q --python $(BIN)/python
 
-.PHONY: help demo install dev test check chaos chaos-releases bench bench-throughput bench-latency bench-memory model-card schemas lock clean
+.PHONY: help demo install dev test check chaos chaos-releases bench bench-throughput bench-latency bench-memory model-card schemas vectors lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -44,6 +44,9 @@ model-card: dev ## evaluate the model and write docs/model-card.md
 
 schemas: dev ## write docs/schemas from the contracts
 	$(BIN)/python docs/schemas/write.py
+
+vectors: dev ## keep what this version signs as test vectors
+	$(BIN)/python -m tests.vectors.write
 
 lock: dev ## pin the dependencies again, with hashes
 	$(COMPILE) requirements-uv.in -o requirements-uv.lock
