@@ -43,11 +43,11 @@ class Contender(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.label} {pinned_version(self.peer, self.package)}" if self.peer else self.label
 
 
-_UNSIGNED = {"require_mac": "false"}
+UNSIGNED = {"require_mac": "false"}
 
 CONTENDERS = (
     Contender(name="floor", label="confluent-kafka loop (floor)", guarantee="exactly once"),
-    Contender(name="cardiosentry", label="CardioSentry", guarantee="exactly once", settings=_UNSIGNED),
+    Contender(name="cardiosentry", label="CardioSentry", guarantee="exactly once", settings=UNSIGNED),
     Contender(
         name="cardiosentry-authenticated",
         label="CardioSentry, authenticated",
@@ -59,7 +59,7 @@ CONTENDERS = (
         name="cardiosentry-two-workers",
         label="CardioSentry, two workers",
         guarantee="exactly once",
-        settings={"workers": "2", **_UNSIGNED},
+        settings={"workers": "2", **UNSIGNED},
     ),
     Contender(
         name="cardiosentry-garbage",
@@ -67,13 +67,13 @@ CONTENDERS = (
         guarantee="exactly once",
         share=0.5,
         input="garbage",
-        settings=_UNSIGNED,
+        settings=UNSIGNED,
     ),
     Contender(
         name="cardiosentry-at-least-once",
         label="CardioSentry",
         guarantee="at least once",
-        settings={"delivery": "at-least-once", **_UNSIGNED},
+        settings={"delivery": "at-least-once", **UNSIGNED},
     ),
     Contender(
         name="quix",
@@ -192,16 +192,23 @@ def _serve_command(place: Place) -> list[str]:
         "--group": place.group,
         "--web-port": "0",
     }
-    return [_cardiosentry(), "serve", *(part for option in options.items() for part in option)]
+    return [cardiosentry(), "serve", *(part for option in options.items() for part in option)]
 
 
 def make_bundle(directory: Path) -> tuple[Path, Path]:
     """Make keys and a signed model the way a user does; return the directories of bundle and keys."""
     bundle, keys = directory / "bundle", directory / "keys"
-    for arguments in (["keys", "generate", str(keys)], ["train", "--out", str(bundle), "--keys", str(keys)]):
-        subprocess.run([_cardiosentry(), *arguments], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([cardiosentry(), "keys", "generate", str(keys)], check=True, stdout=subprocess.DEVNULL)
+    train(bundle, keys)
     return bundle, keys
 
 
-def _cardiosentry() -> str:
+def train(bundle: Path, keys: Path, *options: str) -> None:
+    """Train and sign a model at `bundle`; another `--seed` gives another one."""
+    command = [cardiosentry(), "train", "--out", str(bundle), "--keys", str(keys), *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def cardiosentry() -> str:
+    """Return the path of our command."""
     return str(Path(sys.executable).parent / "cardiosentry")

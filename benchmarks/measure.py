@@ -45,10 +45,12 @@ def measure(contender: Contender, place: Place, cluster: Cluster, input_events: 
     """Run the contender until its quota is committed; raise `RuntimeError` when it fails or what it wrote is wrong."""
     topic = place.prefix + contender.output
     quota = int(input_events * contender.share)
-    start = _quiet_ends(cluster, topic)
+    start = quiet_ends(cluster, topic)
     with running(contender, place) as process:
         clocks = _watch(cluster, topic, process, sum(start.values()) + quota)
-    timestamps, duplicates = _read(cluster, topic, start, _quiet_ends(cluster, topic), _IDENTITY[contender.output])
+    timestamps, duplicates = read_committed(
+        cluster, topic, start, quiet_ends(cluster, topic), _IDENTITY[contender.output]
+    )
     if contender.guarantee == "exactly once" and duplicates:
         raise RuntimeError(f"{contender.name}: expected each event once, got {duplicates} twice")
     events_per_s, first_ms, last_ms = rate(timestamps, quota, int(quota * WARM_UP))
@@ -126,7 +128,7 @@ def _watch(cluster: Cluster, topic: str, process: Running, target: int) -> Clock
         time.sleep(_LOOK_S)
 
 
-def _quiet_ends(cluster: Cluster, topic: str) -> dict[int, int]:
+def quiet_ends(cluster: Cluster, topic: str) -> dict[int, int]:
     """Return the ends of the topic once no transaction is open on it."""
     deadline = time.monotonic() + 90  # a killed producer's transaction is aborted after 60 s
     while time.monotonic() < deadline:
@@ -137,14 +139,14 @@ def _quiet_ends(cluster: Cluster, topic: str) -> dict[int, int]:
     raise RuntimeError(f"topic {topic}: expected no open transaction after 90 s")
 
 
-def _read(
+def read_committed(
     cluster: Cluster,
     topic: str,
     start: dict[int, int],
     end: dict[int, int],
     identity: Callable[[Message], str | bytes],
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """Return the time stamps of the committed records between the offsets, and how many identities came twice."""
+    """Return the times, in ms, of the committed records between the offsets, and how many identities came twice."""
     timestamps: list[int] = []
     seen: set[str | bytes] = set()
     consumer = Consumer(

@@ -10,10 +10,11 @@ from benchmarks.contenders import make_bundle
 from benchmarks.report import PLOTS, RESULTS
 
 
-def parser(description: str | None, example: str) -> argparse.ArgumentParser:
-    """Return a parser with the options for broker, model and output."""
+def parser(description: str | None, example: str, *, broker: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with the options for broker, if one is needed, model and output."""
     built = argparse.ArgumentParser(description=description, epilog=f"example: {example}")
-    built.add_argument("--bootstrap", help="a Kafka to use; without it one is started")
+    if broker:
+        built.add_argument("--bootstrap", help="a Kafka to use; without it one is started")
     built.add_argument("--bundle", type=Path, help="a signed model; without it one is trained")
     built.add_argument("--keys", type=Path, help="the directory of its keys and the keyring")
     built.add_argument("--results", type=Path, default=RESULTS, help="directory of the JSON (default: %(default)s)")

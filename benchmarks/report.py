@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,11 +22,15 @@ RESULTS = ROOT / "benchmarks" / "results"
 WIDTH = 120  # of tables, also where nobody watches
 PLOTS = ROOT / "docs" / "benchmarks"
 
-_LIBRARIES = ("cardiosentry", "faust-streaming", "confluent-kafka", "msgspec", "numpy", "onnxruntime")
+_LIBRARIES = (
+    *("cardiosentry", "faust-streaming", "confluent-kafka", "msgspec", "numpy", "onnxruntime"),
+    *("model-signing", "cryptography"),
+)
 
 
-def context(broker_version: str) -> dict[str, Any]:
-    """Return where and with what the figures were made."""
+def context(broker_version: str | None) -> dict[str, Any]:
+    """Return where and with what the figures were made; `broker_version` is None where no broker was needed."""
+    broker = {"kafka": broker_version, "librdkafka": confluent_kafka.libversion()[0]} if broker_version else {}
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join([f"python -m {_module()}", *sys.argv[1:]]),
@@ -38,8 +43,7 @@ def context(broker_version: str) -> dict[str, Any]:
         },
         "versions": {
             "python": platform.python_version(),
-            "kafka": broker_version,
-            "librdkafka": confluent_kafka.libversion()[0],
+            **broker,
             **{name: version(name) for name in _LIBRARIES},
         },
     }
@@ -48,8 +52,11 @@ def context(broker_version: str) -> dict[str, Any]:
 def caption(made: dict[str, Any]) -> str:
     """Return the one line under a table or plot."""
     machine, versions = made["machine"], made["versions"]
+    where = f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB"
+    if "kafka" not in versions:
+        return f"{where}; Python {versions['python']}, model-signing {versions['model-signing']}; {made['at']}"
     return (
-        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, broker on the same machine; "
+        f"{where}, broker on the same machine; "
         f"Kafka {versions['kafka']}, Python {versions['python']}, librdkafka {versions['librdkafka']}; {made['at']}"
     )
 
@@ -73,6 +80,38 @@ def write_plot(directory: Path, name: str, figure: "Figure", made: dict[str, Any
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         figure.savefig(path, metadata={"Date": None})
     return path
+
+
+def bars(
+    labels: Sequence[str],
+    middle: Sequence[float],
+    lowest: Sequence[float],
+    highest: Sequence[float],
+    *,
+    ours: Sequence[bool],
+    what: str,
+    form: str = ",.0f",
+) -> "Figure":
+    """Return a bar a label, from top to bottom, with whiskers from `lowest` to `highest`; those of `ours` in colour.
+
+    `what` names the axis, `form` formats the figure at the end of a bar.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(figsize=(8, 0.55 * len(labels) + 1.2), layout=ConstrainedLayoutEngine(rect=(0, 0.06, 1, 0.94)))
+    axes = figure.subplots()
+    spread = [[m - low for m, low in zip(middle, lowest, strict=True)]]
+    spread.append([high - m for m, high in zip(middle, highest, strict=True)])
+    colours = ["#1f77b4" if each else "#aaaaaa" for each in ours]
+    drawn = axes.barh(labels, middle, xerr=spread, color=colours, ecolor="#333333", capsize=2)
+    axes.invert_yaxis()
+    axes.bar_label(drawn, [f" {value:{form}}" for value in middle], padding=6, fontsize=8)
+    axes.set_xlabel(what)
+    axes.margins(x=0.15)
+    axes.tick_params(axis="y", labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def _module() -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 Rounds = Sequence[Mapping[str, float]]
-"""Events per second of each contender, one mapping a round."""
+"""A figure of each contender, events per second say, one mapping a round."""
 
 
 def ratio(rounds: Rounds, name: str, base: str) -> float | None:

@@ -1,9 +1,9 @@
 """Throughput of CardioSentry, of a plain loop and of its peers, on one broker, in interleaved rounds."""
 
-import sys
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from benchmarks.environments import python_of
 from benchmarks.events import EventMaker
 from benchmarks.measure import Measurement
 from benchmarks.options import model, parser
-from benchmarks.report import WIDTH, caption, context, write_json, write_plot
+from benchmarks.report import WIDTH, bars, caption, context, write_json, write_plot
+from benchmarks.rounds import interleave, say
 from benchmarks.stats import ratio
 from contracts.topics import EVENTS
 from tests.support.embedded import PARTITIONS
@@ -85,7 +86,6 @@ def run(
     scratch: Path,
 ) -> list[Round]:
     """Fill the input topics, then let every contender run once a round; return the rounds."""
-    done: list[Round] = []
     with ExitStack() as topics:
         prefixes: dict[Input, str] = {}
         records = {
@@ -95,7 +95,7 @@ def run(
         }
         for kind in dict.fromkeys(contender.input for contender in contenders):
             prefixes[kind] = topics.enter_context(broker.topics())
-            _say(f"writing {events:,} records, {kind} …")
+            say(f"writing {events:,} records, {kind} …")
             load.preload(broker.bootstrap, prefixes[kind] + EVENTS.name, events, records[kind])
 
         def once(contender: Contender) -> Measurement:
@@ -109,16 +109,8 @@ def run(
             )
             return measure.measure(contender, place, broker, events)
 
-        # A broker just started runs uncompiled code: the first contender of the first round would pay for that.
-        _say(f"warming the broker up with {contenders[0].name}, not counted …")
-        once(contenders[0])
-        for number in range(1, rounds + 1):
-            this: Round = {}
-            for contender in contenders:
-                this[contender.name] = once(contender)
-                _say(f"round {number}: {contender.name} {this[contender.name].events_per_s:,.0f} events/s")
-            done.append(this)
-    return done
+        runs = {contender.name: partial(once, contender) for contender in contenders}
+        return interleave(runs, rounds, lambda found: f"{found.events_per_s:,.0f} events/s")
 
 
 def summarise(rounds: Sequence[Round], contenders: Sequence[Contender]) -> list[dict[str, Any]]:
@@ -166,30 +158,12 @@ def table(summary: Sequence[dict[str, Any]]) -> Table:
 
 def plot(summary: Sequence[dict[str, Any]]) -> "Figure":
     """Return bars of events per second, with the lowest and the highest round."""
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    figure = Figure(figsize=(8, 0.55 * len(summary) + 1.2), layout=ConstrainedLayoutEngine(rect=(0, 0.06, 1, 0.94)))
-    axes = figure.subplots()
-    rows = list(reversed(summary))
-    labels = [f"{row['title']}\n{row['guarantee']}" for row in rows]
-    middle = [row["events_per_s"] for row in rows]
-    spread = [
-        [row["events_per_s"] - row["lowest"] for row in rows],
-        [row["highest"] - row["events_per_s"] for row in rows],
-    ]
-    colours = ["#1f77b4" if row["name"].startswith("cardiosentry") else "#aaaaaa" for row in rows]
-    bars = axes.barh(labels, middle, xerr=spread, color=colours, ecolor="#333333", capsize=2)
-    axes.bar_label(bars, [f" {value:,.0f}" for value in middle], padding=6, fontsize=8)
-    axes.set_xlabel("events per second (whiskers: slowest and fastest round)")
-    axes.margins(x=0.15)
-    axes.tick_params(axis="y", labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    return bars(
+        [f"{row['title']}\n{row['guarantee']}" for row in summary],
+        *([row[name] for row in summary] for name in ("events_per_s", "lowest", "highest")),
+        ours=[row["name"].startswith("cardiosentry") for row in summary],
+        what="events per second (whiskers: slowest and fastest round)",
+    )
 
 
 if __name__ == "__main__":

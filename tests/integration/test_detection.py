@@ -11,7 +11,6 @@ import pytest
 
 from contracts.topics import SECURITY_ALERTS
 from producers.sign import Signer
-from producers.sources import SourceRecord
 from tests.integration.stream import Patients, Stream
 from tests.support.broker import Broker
 from tests.support.reading import read_topic
@@ -84,12 +83,12 @@ def test_a_replay_is_told_once_with_what_a_reviewer_needs_though_the_watching_wo
 
 def test_forged_records_and_raw_identifiers_are_told_and_no_patient_is_named(watched: Watched, site: Site) -> None:
     good = watched.patients.events(60)
-    forged = [
-        msgspec.structs.replace(
-            event, value=(event.value or b"").replace(b'"sex"', b'"sex" '), headers=header(site, event)
-        )
-        for event in good[:20]
-    ]
+    signer = Signer(site.keyring)
+    forged = []
+    for event in good[:20]:
+        value = (event.value or b"").replace(b'"sex"', b'"sex" ')
+        headers = signer.headers(event.source, event.key, event.value)
+        forged.append(msgspec.structs.replace(event, value=value, headers=headers))
     named = []
     for event in good[20:25]:
         value = (event.value or b"").replace(event.key or b"", b"Jane-Doe-1961")
@@ -98,7 +97,7 @@ def test_forged_records_and_raw_identifiers_are_told_and_no_patient_is_named(wat
                 event,
                 key=b"Jane-Doe-1961",
                 value=value,
-                headers=Signer(site.keyring).headers(event.source, b"Jane-Doe-1961", value),
+                headers=signer.headers(event.source, b"Jane-Doe-1961", value),
             )
         )
     watched.stream.produce([*good[25:], *forged, *named])
@@ -110,8 +109,3 @@ def test_forged_records_and_raw_identifiers_are_told_and_no_patient_is_named(wat
     assert sorted(watched.stream.outputs(explain=watched.serving.text).event_ids) == sorted(
         event.event_id for event in good[25:]
     )
-
-
-def header(site: Site, event: SourceRecord) -> Any:
-    """Return the signature of the event as it was before it was changed."""
-    return Signer(site.keyring).headers(event.source, event.key, event.value)

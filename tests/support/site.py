@@ -7,6 +7,7 @@ from cli.keyfiles import generate_keys
 from cli.releasing import release_bundle
 from contracts.identifiers import PSEUDONYM_KEY_FILE
 from contracts.mac import KEYRING_FILE, Keyring
+from contracts.releases import Role
 from contracts.settings import Settings
 from models.sign import PRIVATE_KEY_FILE
 from models.train import train_bundle
@@ -30,10 +31,10 @@ class Site:
         return bytes.fromhex((self.keys / PSEUDONYM_KEY_FILE).read_text())
 
 
-def release(site: Site, bootstrap: str, prefix: str) -> None:
-    """Release the site's bundle as the champion of the system under `prefix`."""
+def release(site: Site, bootstrap: str, prefix: str, role: Role = "champion") -> None:
+    """Release the site's bundle, as the champion unless said otherwise, of the system under `prefix`."""
     settings = Settings(bootstrap=bootstrap, topic_prefix=prefix, keys=str(site.keys), store=str(site.store))
-    release_bundle(settings, site.bundle, role="champion", reason="a test", days=30)
+    release_bundle(settings, site.bundle, role=role, reason="a test", days=30)
 
 
 def make_site(directory: Path) -> Site:

@@ -1,0 +1,1 @@
+"""What every version signed goes on verifying: a directory a version, made once by write.py and never changed."""
