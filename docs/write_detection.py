@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from contracts.alerts import RISK_SCORE
-from stream_app.detectors.rules import CountRule, load_rules
+from stream_app.detectors.rules import CountRule, DetectionRule, FloodRule, SilenceRule, load_rules
 
 TEXT = """\
 # Detection
@@ -20,8 +20,9 @@ origins of records to look at; never a patient's features.
 - What the watching worker knows follows from the last 20,000 records of detection-signals: whoever takes the topic over
   reads them again, and tells nothing twice that they hold.
 - A rule of scope "all" counts over all sources: whoever forges a record chooses what source it names.
+- A source's usual rate is learned over two minutes; a flood counts for no more than double in it.
 
-Not detected yet: drift, floods and silence of one source, slow probing, extraction, membership inference, poisoned
+Not detected yet: drift, slow probing, extraction, membership inference, poisoned
 outcomes, trigger patterns.
 
 | rule | fires at | severity (risk) | MITRE ATLAS | false positives |
@@ -29,19 +30,30 @@ outcomes, trigger patterns.
 """
 
 
-def row(rule: CountRule) -> str:
-    share = f", {rule.share:.0%} of the records or more" if rule.share else ""
-    of = "of one source" if rule.scope == "source" else "of all sources"
+def fires(rule: DetectionRule) -> str:
+    match rule:
+        case CountRule():
+            of = "of one source" if rule.scope == "source" else "of all sources"
+            share = f", {rule.share:.0%} of the records or more" if rule.share else ""
+            return f"{rule.count} {rule.signal} in {rule.window_s} s {of}{share}"
+        case FloodRule():
+            return f"{rule.factor:g} times the usual rate of one source, {rule.least} events in 10 s or more"
+        case SilenceRule():
+            return f"{rule.least_s} s or more without an event of one source, when {rule.missed} were to be expected"
+        case _:
+            raise TypeError(f"rule {rule.id}: expected one of a known kind")
+
+
+def row(rule: DetectionRule) -> str:
     technique = " ".join(rule.technique) if rule.technique else "none"
     return (
-        f"| [{rule.id}](runbooks/{rule.id}.md): {rule.name.lower()} "
-        f"| {rule.count} {rule.signal} in {rule.window_s} s {of}{share} "
+        f"| [{rule.id}](runbooks/{rule.id}.md): {rule.name.lower()} | {fires(rule)} "
         f"| {rule.severity} ({RISK_SCORE[rule.severity]}) | {technique} | {rule.false_positives} |\n"
     )
 
 
 def document() -> str:
-    return TEXT + "".join(map(row, load_rules()))
+    return TEXT + "".join(map(row, load_rules().all))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from contracts.detection import Signals
 from contracts.topics import SECURITY_ALERTS
 from stream_app.batch import Batch, Span
 from stream_app.detectors.repeats import History
-from stream_app.detectors.rules import CountRule
+from stream_app.detectors.rules import Rules
 from stream_app.detectors.watch import Watch
 from stream_app.pipeline import Result
 
@@ -26,7 +26,7 @@ class SignalPipeline:
     reads them again, and what they came to then is not told twice.
     """
 
-    def __init__(self, rules: Sequence[CountRule], history: History) -> None:
+    def __init__(self, rules: Rules, history: History) -> None:
         self._rules, self._history = rules, history
         self._watch: Watch | None = None
 

@@ -8,17 +8,14 @@ import msgspec
 from contracts.alerts import Rule, Severity
 from contracts.detection import Signal
 
+_Count = Annotated[int, msgspec.Meta(ge=1)]
 
-class CountRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Fires when a signal came at least `count` times in a window and made up at least `share` of the records there."""
+
+class DetectionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every rule says of itself; `technique` is an id and name of MITRE ATLAS."""
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[a-z]+(-[a-z]+)*$")]
     name: str
-    signal: Signal
-    scope: Literal["source", "all"]
-    count: Annotated[int, msgspec.Meta(ge=1)]
-    window_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
-    share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     severity: Severity
     technique: tuple[str, str] | None = None
     false_positives: str
@@ -30,11 +27,43 @@ class CountRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return Rule(self.id, self.name, self.version, f"docs/runbooks/{self.id}.md")
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    rule: tuple[CountRule, ...]
+class CountRule(DetectionRule, frozen=True, kw_only=True):
+    """Fires when a signal came at least `count` times in a window and made up at least `share` of the records there."""
+
+    signal: Signal
+    scope: Literal["source", "all"]
+    count: _Count
+    window_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
 
-def load_rules() -> tuple[CountRule, ...]:
+class FloodRule(DetectionRule, frozen=True, kw_only=True):
+    """Fires when a source sends at least `factor` times its usual rate, and `least` events in a window."""
+
+    factor: Annotated[float, msgspec.Meta(gt=1)]
+    least: _Count
+
+
+class SilenceRule(DetectionRule, frozen=True, kw_only=True):
+    """Fires when a source sent nothing for `least_s` seconds in which `missed` events were to be expected."""
+
+    missed: _Count
+    least_s: _Count
+
+
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of them."""
+
+    count: tuple[CountRule, ...]
+    flood: FloodRule
+    silence: SilenceRule
+
+    @property
+    def all(self) -> tuple[DetectionRule, ...]:
+        return (*self.count, self.flood, self.silence)
+
+
+def load_rules() -> Rules:
     """Return the rules that come with the program."""
     text = files(__package__).joinpath("rules.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_File).rule
+    return msgspec.toml.decode(text, type=Rules)

@@ -1,45 +1,21 @@
 """The one that watches: signals of all partitions in, alerts out. No I/O and no clock but the signals' own times.
 
-Counts are kept in windows that follow each other; a rule that fires is told once a source and `_QUIET_S`, and then with
-what came since. Whatever the number of sources, `_MAX_COUNTS` counts are kept, the last that moved, and
-`_ALERTS_A_MINUTE` alerts are written; how many were not is told with the next.
+`_ALERTS_A_MINUTE` alerts are written at most; how many were not is told with the next.
 """
 
-import hashlib
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from contracts.alerts import Alert
+from contracts.detection import Signals
+from stream_app.detectors.counts import Counts
+from stream_app.detectors.rates import Rates
+from stream_app.detectors.rules import Rules
 
-from contracts.alerts import Alert, alert
-from contracts.detection import MAX_SAMPLES, Signal, Signals, SourceSignals
-from stream_app.detectors.rules import CountRule
-
-_QUIET_S = 600
-_MAX_COUNTS = 20_000
 _ALERTS_A_MINUTE = 30
-
-EVERYBODY = "*"
-"""The source of what is counted over all sources."""
-
-
-@dataclass(slots=True)
-class _Count:
-    """What a rule counted of a source in the window that began at `window` (window's number)."""
-
-    window: int = -1
-    seen: int = 0
-    records: int = 0
-    first_ms: int = 0
-    last_ms: int = 0
-    samples: list[str] = field(default_factory=list)
-    claimed: dict[str, int] = field(default_factory=dict)
-    told_ms: int | None = None
-    untold: int = 0
 
 
 class Watch:
-    """Counts signals and says when a rule fires.
+    """Says when a rule fires.
 
+    >>> from contracts.detection import SourceSignals
     >>> from stream_app.detectors.rules import load_rules
     >>> watch = Watch(load_rules())
     >>> seen = {"icu/bed-4": SourceSignals({"repeated": 30, "scored": 10}, {"repeated": ["5e0…"]})}
@@ -47,103 +23,30 @@ class Watch:
     [('replayed-events', 'icu/bed-4')]
     """
 
-    def __init__(self, rules: Sequence[CountRule]) -> None:
-        self._rules = rules
-        self._counts: OrderedDict[tuple[str, str], _Count] = OrderedDict()
+    def __init__(self, rules: Rules) -> None:
+        self._counts = Counts(rules.count)
+        self._rates = Rates(rules.flood, rules.silence)
         self._minute = -1
         self._written = 0
         self._unwritten = 0
 
     def __len__(self) -> int:
-        return len(self._counts)
+        """How many counts and rates are kept."""
+        return len(self._counts) + len(self._rates)
 
     def see(self, signals: Signals) -> list[Alert]:
-        """Count the signals of a batch; return the alerts that they come to."""
+        """Take the signals of a batch; return the alerts that they come to."""
+        minute = signals.at // 60_000
+        if minute > self._minute:
+            self._minute, self._written = minute, 0
         alerts: list[Alert] = []
-        for rule in self._rules:
-            everybody = _sum(signals.sources.values(), rule.signal) if rule.scope == "all" else None
-            seen = {EVERYBODY: everybody} if everybody else signals.sources
-            for source, of in seen.items():
-                if rule.signal in of.counts or (rule.id, source) in self._counts:
-                    found = self._count(rule, source, of, signals)
-                    if found is not None:
-                        alerts += self._limited(found, signals.at)
+        for found in (*self._counts.see(signals), *self._rates.see(signals)):
+            if self._written >= _ALERTS_A_MINUTE:
+                self._unwritten += 1
+                continue
+            self._written += 1
+            if self._unwritten:
+                found.labels["alerts_not_written_before"] = str(self._unwritten)
+                self._unwritten = 0
+            alerts.append(found)
         return alerts
-
-    def _count(self, rule: CountRule, source: str, of: SourceSignals, signals: Signals) -> Alert | None:
-        count = self._counts.get((rule.id, source))
-        if count is None:
-            count = self._counts[rule.id, source] = _Count()
-            if len(self._counts) > _MAX_COUNTS:
-                self._counts.popitem(last=False)
-        self._counts.move_to_end((rule.id, source))
-        window = signals.at // (rule.window_s * 1000)
-        if window > count.window:
-            count.window, count.seen, count.records, count.first_ms = window, 0, 0, signals.at
-            count.samples, count.claimed = [], {}
-        new = of.counts.get(rule.signal, 0)
-        count.seen += new
-        count.records += sum(number for signal, number in of.counts.items() if signal != "near_threshold")
-        count.samples += of.samples.get(rule.signal, [])[: MAX_SAMPLES - len(count.samples)]
-        if new:
-            count.last_ms = signals.at
-            for claimed, theirs in signals.sources.items() if source == EVERYBODY else ():
-                if claimed in count.claimed or len(count.claimed) < MAX_SAMPLES:
-                    count.claimed[claimed] = count.claimed.get(claimed, 0) + theirs.counts.get(rule.signal, 0)
-        if not new or count.seen < rule.count or count.seen < rule.share * count.records:
-            return None
-        if count.told_ms is not None and signals.at - count.told_ms < _QUIET_S * 1000:
-            count.untold += new
-            return None
-        count.told_ms, untold, count.untold = signals.at, count.untold, 0
-        return _alert(rule, source, count, untold)
-
-    def _limited(self, found: Alert, at_ms: int) -> list[Alert]:
-        """Return the alert, or nothing when there were too many this minute."""
-        if at_ms // 60_000 > self._minute:
-            self._minute, self._written = at_ms // 60_000, 0
-        if self._written >= _ALERTS_A_MINUTE:
-            self._unwritten += 1
-            return []
-        self._written += 1
-        if self._unwritten:
-            found.labels["alerts_not_written_before"] = str(self._unwritten)
-            self._unwritten = 0
-        return [found]
-
-
-def _sum(sources: Iterable[SourceSignals], signal: Signal) -> SourceSignals | None:
-    counts: dict[Signal, int] = {}
-    samples: list[str] = []
-    for of in sources:
-        for name, number in of.counts.items():
-            counts[name] = counts.get(name, 0) + number
-        samples += of.samples.get(signal, [])[: MAX_SAMPLES - len(samples)]
-    return SourceSignals(counts, {signal: samples}) if counts else None
-
-
-def _alert(rule: CountRule, source: str, count: _Count, untold: int) -> Alert:
-    claimed = sorted(filter(None, count.claimed), key=lambda name: -count.claimed[name])
-    labels = {
-        "source": source,
-        "seen": str(count.seen),
-        "of_records": str(count.records),
-        "window_s": str(rule.window_s),
-        "samples": " ".join(count.samples),
-    }
-    if claimed:
-        labels["claimed_sources"] = " ".join(claimed)
-    if untold:
-        labels["seen_since_last_alert"] = str(untold)
-    who = "all sources" if source == EVERYBODY else source
-    return alert(
-        rule.rule,
-        f"{rule.name}: {count.seen} of {count.records} records of {who} within {rule.window_s} s",
-        at_ms=count.last_ms,
-        dataset="security",
-        severity=rule.severity,
-        technique=rule.technique,
-        labels=labels,
-        first_ms=count.first_ms,
-        id=hashlib.sha256(f"{rule.id} {source} {count.window}".encode()).hexdigest()[:32],
-    )

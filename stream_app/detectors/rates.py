@@ -1,0 +1,126 @@
+"""How fast each source sends, against how fast it used to: floods and silence.
+
+A source's usual rate is an exponentially weighted mean over windows of `_WINDOW_S`, known after `_WINDOWS` of them;
+what is far above counts for no more than double, so that a flood does not become usual before it is told.
+`_MAX_SOURCES` are known, those that sent last. Times are those of the signals: if nothing comes from anybody, nothing is
+told; that is for the lag and rate metrics.
+"""
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from contracts.alerts import Alert, alert
+from contracts.detection import Signals
+from stream_app.detectors.counts import QUIET_S
+from stream_app.detectors.rules import FloodRule, SilenceRule
+
+_WINDOW_S = 10
+_WINDOWS = 12
+_WEIGHT = 0.1  # of the newest window: the mean looks back about 100 s
+_MAX_SOURCES = 10_000
+
+
+@dataclass(slots=True)
+class _Rate:
+    """Of one source: events of the window under way, the mean of those before, and how many these are."""
+
+    window: int
+    seen: int = 0
+    usual: float = 0.0
+    windows: int = 0
+    last_ms: int = 0
+    told_flood_ms: int | None = None
+    silent: bool = False
+
+    def close(self, window: int) -> None:
+        """Take the windows before `window` into the mean; those without an event count as none."""
+        for closed in range(self.window, min(window, self.window + 10 * _WINDOWS)):
+            count = float(self.seen) if closed == self.window else 0.0
+            if self.windows >= _WINDOWS:
+                count = min(count, 2 * self.usual + 10)
+            self.windows += 1
+            self.usual += max(_WEIGHT, 1 / self.windows) * (count - self.usual)
+        self.window, self.seen = window, 0
+
+
+class Rates:
+    """Learns each source's usual rate and says when one floods or falls silent."""
+
+    def __init__(self, flood: FloodRule, silence: SilenceRule) -> None:
+        self._flood, self._silence = flood, silence
+        self._rates: OrderedDict[str, _Rate] = OrderedDict()
+        self._window = -1
+
+    def __len__(self) -> int:
+        return len(self._rates)
+
+    def see(self, signals: Signals) -> list[Alert]:
+        """Take the signals of a batch; return the alerts that they come to."""
+        window = signals.at // (_WINDOW_S * 1000)
+        alerts: list[Alert] = []
+        for source, of in signals.sources.items():
+            count = of.counts.get("scored", 0) + of.counts.get("repeated", 0)
+            if count and source:
+                alerts += self._sent(source, count, window, signals.at)
+        if window > self._window:
+            self._window = window
+            alerts += self._missed(signals.at)
+        return alerts
+
+    def _sent(self, source: str, count: int, window: int, at_ms: int) -> list[Alert]:
+        rate = self._rates.get(source)
+        if rate is None:
+            rate = self._rates[source] = _Rate(window)
+            if len(self._rates) > _MAX_SOURCES:
+                self._rates.popitem(last=False)
+        self._rates.move_to_end(source)
+        if rate.silent:  # the time without events was no one's rate
+            rate.window, rate.seen, rate.silent = window, 0, False
+        if window > rate.window:
+            rate.close(window)
+        rate.seen += count
+        rate.last_ms = max(rate.last_ms, at_ms)
+        flooded = rate.windows >= _WINDOWS and rate.seen >= max(self._flood.least, self._flood.factor * rate.usual)
+        quiet = rate.told_flood_ms is not None and at_ms - rate.told_flood_ms < QUIET_S * 1000
+        if not flooded or quiet:
+            return []
+        rate.told_flood_ms = at_ms
+        labels = _labels(source, rate) | {"seen": str(rate.seen)}
+        said = f"{rate.seen} events of {source} within {_WINDOW_S} s, usually {rate.usual:.0f}"
+        return [_alert(self._flood, source, said, at_ms, window * _WINDOW_S * 1000, labels)]
+
+    def _missed(self, at_ms: int) -> list[Alert]:
+        """Say which sources have fallen silent since the last window."""
+        alerts: list[Alert] = []
+        for source, rate in self._rates.items():
+            silent_s = (at_ms - rate.last_ms) / 1000
+            missed = rate.usual * silent_s / _WINDOW_S
+            if rate.silent or rate.windows < _WINDOWS or silent_s < self._silence.least_s:
+                continue
+            if missed >= self._silence.missed:
+                rate.silent = True
+                labels = _labels(source, rate) | {"missed": f"{missed:.0f}"}
+                said = f"no event of {source} for {silent_s:.0f} s, usually {rate.usual:.1f} in {_WINDOW_S} s"
+                alerts.append(_alert(self._silence, source, said, at_ms, rate.last_ms, labels))
+        return alerts
+
+
+def _labels(source: str, rate: _Rate) -> dict[str, str]:
+    return {"source": source, "usual": f"{rate.usual:.1f}", "window_s": str(_WINDOW_S)}
+
+
+def _alert(
+    rule: FloodRule | SilenceRule, source: str, said: str, at_ms: int, first_ms: int, labels: dict[str, str]
+) -> Alert:
+    return alert(
+        rule.rule,
+        f"{rule.name}: {said}",
+        at_ms=at_ms,
+        dataset="security",
+        severity=rule.severity,
+        technique=rule.technique,
+        labels=labels,
+        first_ms=first_ms,
+        id=hashlib.sha256(f"{rule.id} {source} {first_ms}".encode()).hexdigest()[:32],
+    )
