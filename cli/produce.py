@@ -97,6 +97,7 @@ def command(
 
     An attack goes only against a system that you own: it is signed by your keys and scored by your workers.
     """
+    from producers.attacks.catalogue import ATTACKS
     from producers.malformed import WithMalformed
     from producers.pacing import Pace
     from producers.publish import Publisher
@@ -128,7 +129,8 @@ def command(
         if stopped.is_set() and progress.waiting:
             click.echo(f"{progress.waiting} outcomes were not yet due and were not sent")
         if attack:
-            click.echo(f"attack {attack}: {progress.attacked} records", err=True)
+            none = "" if progress.attacked else f"; it begins after {attack_after} events"
+            click.echo(f"attack {attack}: {ATTACKS[attack].deed} {progress.attacked} records{none}", err=True)
 
 
 def _source(
