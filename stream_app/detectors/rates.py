@@ -2,8 +2,8 @@
 
 A source's usual rate is an exponentially weighted mean over windows of `_WINDOW_S`, known after `_WINDOWS` of them;
 what is far above counts for no more than double, so that a flood does not become usual before it is told.
-`_MAX_SOURCES` are known, those that sent last. Times are those of the signals: if nothing comes from anybody, nothing is
-told; that is for the lag and rate metrics.
+`_MAX_SOURCES` are known, those that sent last. Times are those of the signals: if nothing comes from anybody, nothing
+is told; that is for the lag and rate metrics.
 """
 
 import hashlib
