@@ -34,7 +34,7 @@ from producers.sources import Source, SourceRecord
 from producers.synthetic import SyntheticPatients
 from stream_app.batch import UNKNOWN_START, Batch, Span
 from stream_app.decode import Decoder
-from stream_app.detectors.repeats import Repeats
+from stream_app.detectors.known import Known
 from stream_app.detectors.rules import load_rules
 from stream_app.detectors.watch import Watch
 from stream_app.model_slot import LoadedModel, Models, ModelSlot
@@ -159,7 +159,7 @@ class Rehearsal:
         slot.put(Models(LoadedModel(release, self._bundle, decoder, ScoreStage(Scorer(self._bundle), "champion"))))
         sealer = Sealer(X25519PrivateKey.generate().public_key())
         shadows = Shadows(0.0, lambda: 0.0, SimpleQueue())
-        events = EventPipeline(slot, shadows, sealer, Repeats(lambda *_: ()), lambda: 0.0)
+        events = EventPipeline(slot, shadows, sealer, Known(lambda *_: ()), lambda: 0.0)
         outcomes = OutcomePipeline(Decoder(Outcome, "recorded_at", **checks), sealer)
         return {EVENTS.name: events, "patient-outcomes": outcomes}
 
@@ -172,7 +172,7 @@ class Rehearsal:
                 for _, value in pipeline(batch, at_ms).outputs.get(SIGNALS.name, []):
                     yield msgspec.json.decode(value, type=Signals)
                 if isinstance(pipeline, EventPipeline):
-                    pipeline.repeats.committed()
+                    pipeline.known.committed()
 
     def _batch(self, topic: str, records: Sequence[SourceRecord]) -> Batch:
         return Batch(

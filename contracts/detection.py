@@ -13,6 +13,7 @@ Signal: TypeAlias = Literal[
     "scored",
     "near_threshold",
     "repeated",
+    "inconsistent",
     "changed",
     "forged",
     "future",

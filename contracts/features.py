@@ -17,6 +17,7 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     `hard` is the range outside of which a value cannot be true (quarantine), `usual` the one outside of which it is
     rare (an alert's business, never a reason to refuse). `codes` names the values of a categorical feature; no other
     value is valid then. Missing is null on the wire; `zero_is_missing` marks columns whose source files write 0 for it.
+    `steady` is by how much one patient's values may differ; None where they may change at all.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     usual: tuple[float, float]
     codes: dict[str, str] | None = None
     zero_is_missing: bool = False
+    steady: float | None = None
 
     def __post_init__(self) -> None:
         if not (self.name.isidentifier() and self.name.islower()):

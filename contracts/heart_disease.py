@@ -14,7 +14,7 @@ HEART_DISEASE = FeatureTable(
     version=1,
     max_missing=6,
     features=(
-        Feature(name="age", title="Age", unit="years", hard=(18, 120), usual=(29, 77)),
+        Feature(name="age", title="Age", unit="years", hard=(18, 120), usual=(29, 77), steady=1),
         Feature(
             name="sex",
             title="Sex",
@@ -22,6 +22,7 @@ HEART_DISEASE = FeatureTable(
             hard=(0, 1),
             usual=(0, 1),
             codes={"0": "female", "1": "male"},
+            steady=0,
         ),
         Feature(
             name="cp",

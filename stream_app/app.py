@@ -26,7 +26,7 @@ from models.roots import read_root
 from models.store import DirectoryStore
 from stream_app.configuration import read_keyring
 from stream_app.decode import Decoder
-from stream_app.detectors.repeats import Repeats
+from stream_app.detectors.known import Known
 from stream_app.detectors.rules import load_rules
 from stream_app.history import kafka_history
 from stream_app.loading import Loader
@@ -113,17 +113,17 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     failed: SimpleQueue[tuple[Release, str]] = SimpleQueue()
     shadows = Shadows(settings.shadow_share, time.perf_counter, failed)
     history = kafka_history(kafka_properties(settings))
-    repeats = Repeats(history)
+    known = Known(history)
     watching = SignalPipeline(load_rules(), history)
     processor = Processor(
         {
-            events_topic: EventPipeline(models, shadows, sealer, repeats, time.perf_counter),
+            events_topic: EventPipeline(models, shadows, sealer, known, time.perf_counter),
             outcomes_topic: OutcomePipeline(Decoder(Outcome, "recorded_at", **checks), sealer),
             signals_topic: watching,
         },
         _output(settings, slot),
         telemetry,
-        memories=[repeats, watching],
+        memories=[known, watching],
         may_wait={signals_topic},
         prefix=settings.topic_prefix,
         commit_interval_s=settings.commit_interval_ms / 1000,

@@ -20,7 +20,7 @@ _PROPERTIES = {
 
 
 def kafka_history(properties: Mapping[str, str]) -> Callable[[str, int, int, int], Iterator[Batch]]:
-    """Return a function that yields the last records of a partition before an offset, see `detectors.repeats.History`.
+    """Return a function that yields the last records of a partition before an offset, see `detectors.known.History`.
 
     Each reading has a consumer of its own, which joins no group.
     """

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from contracts.events import Event
 from contracts.releases import Release
 from models.verify import VerifiedBundle
 from stream_app.decode import Decoder
+from stream_app.detectors.known import Steady
 from stream_app.score import ScoreStage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadedModel:
     """A release, verified, loaded and warm: the decoder of its features and the stage that scores them."""
 
@@ -18,6 +20,11 @@ class LoadedModel:
     bundle: VerifiedBundle
     decoder: Decoder[Event]
     score: ScoreStage
+
+    @cached_property
+    def steady(self) -> Steady:
+        """The features that stay as they are in a patient."""
+        return Steady(self.bundle.manifest.feature_table)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from contracts.events import Decision, Event, Outcome
 from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS, SIGNALS
 from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
-from stream_app.detectors.repeats import Repeats
+from stream_app.detectors.known import Known
 from stream_app.detectors.signals import of_events, of_outcomes
 from stream_app.model_slot import ModelSlot
 from stream_app.quarantine import Quarantined, Sealer, frame
@@ -80,11 +80,11 @@ class EventPipeline:
         slot: ModelSlot,
         shadows: Shadows,
         sealer: Sealer,
-        repeats: Repeats,
+        known: Known,
         clock_s: Callable[[], float],
     ) -> None:
         self._slot, self._shadows, self._sealer, self._clock_s = slot, shadows, sealer, clock_s
-        self.repeats = repeats
+        self.known = known
 
     def __call__(self, batch: Batch, now_ms: int) -> Result:
         models = self._slot.models
@@ -93,8 +93,8 @@ class EventPipeline:
         started = self._clock_s()
         decoded = models.champion.decoder(batch, now_ms)
         result = Result()
-        repeated = self.repeats(batch, decoded, models.champion.decoder, now_ms)
-        result.repeats = len(repeated)
+        seen = self.known(batch, decoded, models.champion.decoder, models.champion.steady, now_ms)
+        result.repeats = len(seen.repeated)
         scored: Scored | None = None
         if decoded.records:
             scored = models.champion.score(decoded, now_ms)
@@ -110,7 +110,7 @@ class EventPipeline:
                     record for _, answers in on_trial for record in zip(keys, answers, strict=True)
                 ]
         _quarantine(batch, decoded, self._sealer, result)
-        result.tell(of_events(batch, decoded, scored, repeated, now_ms))
+        result.tell(of_events(batch, decoded, scored, seen, now_ms))
         return result
 
 

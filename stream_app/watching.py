@@ -10,7 +10,7 @@ from contracts.codec import encode
 from contracts.detection import Signals
 from contracts.topics import SECURITY_ALERTS
 from stream_app.batch import Batch, Span
-from stream_app.detectors.repeats import History
+from stream_app.detectors.known import History
 from stream_app.detectors.rules import Rules
 from stream_app.detectors.watch import Watch
 from stream_app.pipeline import Result

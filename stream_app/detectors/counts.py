@@ -16,6 +16,9 @@ from stream_app.detectors.rules import CountRule
 QUIET_S = 600
 _MAX_COUNTS = 20_000
 
+OF_SCORED: tuple[Signal, ...] = ("near_threshold", "inconsistent")
+"""Signals of events that were scored, and are counted as such already."""
+
 EVERYBODY = "*"
 """The source of what is counted over all sources."""
 
@@ -71,7 +74,7 @@ class Counts:
             count.samples, count.claimed = [], {}
         new = of.counts.get(rule.signal, 0)
         count.seen += new
-        count.records += sum(number for signal, number in of.counts.items() if signal != "near_threshold")
+        count.records += sum(number for signal, number in of.counts.items() if signal not in OF_SCORED)
         count.samples += of.samples.get(rule.signal, [])[: MAX_SAMPLES - len(count.samples)]
         if new:
             count.last_ms = signals.at

@@ -1,7 +1,7 @@
 """From a batch to what is worth telling of it: signals, counted for each source."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -9,22 +9,22 @@ from contracts.detection import MAX_SAMPLES, MAX_SOURCES, SIGNAL_OF, Signal, Sig
 from contracts.events import Event, Outcome
 from stream_app.batch import Batch
 from stream_app.decode import Decoded
+from stream_app.detectors.known import Seen
 from stream_app.score import Scored
 
 _NEAR = 0.02
 """A score so close to the threshold is "near": few patients have one, a search for the boundary has little else."""
 
 
-def of_events(
-    batch: Batch, decoded: Decoded[Event], scored: Scored | None, repeated: Sequence[Event], now_ms: int
-) -> Signals:
-    """Return the signals of a batch of patient events; `repeated` are those that were dropped."""
+def of_events(batch: Batch, decoded: Decoded[Event], scored: Scored | None, seen: Seen, now_ms: int) -> Signals:
+    """Return the signals of a batch of patient events."""
     found = _Found()
     if scored is not None:
         found.count("scored", Counter(event.source for event in decoded.records))
         near = np.flatnonzero(np.abs(scored.probabilities - scored.threshold) < _NEAR).tolist()
         found.add("near_threshold", ((decoded.records[row].source, decoded.records[row].event_id) for row in near))
-    found.add("repeated", ((event.source, event.event_id) for event in repeated))
+    found.add("repeated", ((event.source, event.event_id) for event in seen.repeated))
+    found.add("inconsistent", ((event.source, event.event_id) for event in seen.inconsistent))
     _add_rejected(found, batch, decoded)
     return Signals(now_ms, found.sources())
 

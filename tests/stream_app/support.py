@@ -22,7 +22,7 @@ from producers.sign import Signer
 from producers.sources import SourceRecord
 from stream_app.batch import UNKNOWN_START, Batch, Span
 from stream_app.decode import Decoder
-from stream_app.detectors.repeats import History, Repeats
+from stream_app.detectors.known import History, Known
 from stream_app.model_slot import LoadedModel, Models, ModelSlot
 from stream_app.output import Member, Offsets, Record
 from stream_app.pipeline import EventPipeline, OutcomePipeline
@@ -123,7 +123,7 @@ def pipeline_of(
     """Return a pipeline over these models; a partition had nothing before unless `history` says so."""
     slot = ModelSlot()
     slot.put(models)
-    return EventPipeline(slot, Shadows(share, clock_s, SimpleQueue()), SEALER, Repeats(history), clock_s)
+    return EventPipeline(slot, Shadows(share, clock_s, SimpleQueue()), SEALER, Known(history), clock_s)
 
 
 def outcome_pipeline(*, require_mac: bool = True) -> OutcomePipeline:

@@ -100,7 +100,7 @@ def build(drawn: Drawn) -> tuple[Wire, Case | None, bool]:
 
 
 def one_by_one(pipeline: EventPipeline, records: list[Wire]) -> list[Result]:
-    pipeline.repeats.reassigned()
+    pipeline.known.reassigned()
     return [pipeline(batch_of([record], first_offset=offset), NOW_MS) for record, offset in zip(records, count(100))]
 
 
@@ -110,7 +110,7 @@ def test_a_batch_is_its_records_one_by_one(pipeline: EventPipeline, require_mac:
     built = [build(each) for each in drawn]
     records = [record for record, *_ in built]
 
-    pipeline.repeats.reassigned()
+    pipeline.known.reassigned()
     whole = pipeline(batch_of(records), NOW_MS)
     parts = one_by_one(pipeline, records)
 
@@ -128,7 +128,7 @@ def test_a_batch_is_its_records_one_by_one(pipeline: EventPipeline, require_mac:
         reason = expected_reason(case, signed=signed, require_mac=require_mac)
         if reason is None or ORDER.index(reason) > ORDER.index(Reason.REPEATED):
             before = seen.setdefault(json.loads(record.value or b"")["event_id"], record.value)
-            if before is not record.value:
+            if before != record.value:
                 reason = Reason.REPEATED
             elif part.repeats:
                 assert part.outputs.keys() == {SIGNALS.name}
@@ -226,7 +226,7 @@ def test_of_several_faults_the_first_in_the_order_of_reasons_is_named(
         record = Wire(key, record.value, SIGNER.headers("synthetic", key, record.value))  # type: ignore[arg-type]
     if Reason.MAC_WRONG in wrong:
         record = Wire(record.key, record.value, wire(good_event(9)).headers)
-    pipeline.repeats.reassigned()
+    pipeline.known.reassigned()
     assert pipeline(batch_of([record]), NOW_MS).reasons == {min(wrong, key=ORDER.index): 1}
 
 
@@ -251,7 +251,7 @@ def test_every_json_spelling_of_a_number_is_the_same_number(pipeline: EventPipel
     )
     other = Wire(plain.key, value, SIGNER.headers(plain.source, plain.key, value))  # type: ignore[arg-type]
     (one,) = pipeline(batch_of([wire(plain)]), NOW_MS).outputs[PREDICTIONS.name]
-    pipeline.repeats.reassigned()
+    pipeline.known.reassigned()
     assert pipeline(batch_of([other]), NOW_MS).outputs[PREDICTIONS.name] == [one]
 
 
@@ -293,7 +293,7 @@ def test_a_flood_of_sources_leaves_every_verdict_as_it_was(verified: VerifiedBun
     ]
     flood[5000:5000] = [wire(edited(records[0], source="St Mary"), sign=False)]
     for _ in range(2):
-        pipeline.repeats.reassigned()
+        pipeline.known.reassigned()
         result = pipeline(batch_of(flood), NOW_MS)
         assert result.reasons == {Reason.IDENTIFIER: 1}
         assert [opened(q).origin for q in result.quarantined] == ["patient-events/0/5100"]

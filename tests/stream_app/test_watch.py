@@ -17,7 +17,10 @@ from stream_app.detectors.watch import Watch
 AT_MS = 1_790_000_040_000  # a whole minute
 ROOT = Path(__file__).parents[2]
 RULES = {rule.id: rule for rule in load_rules().count}
-ATLAS = {"AML.T0073", "AML.T0046", "AML.T0091", "AML.T0059", "AML.T0029", "AML.T0043", "AML.T0043.001"}
+ATLAS = {"AML.T0073", "AML.T0046", "AML.T0091", "AML.T0059", "AML.T0029", "AML.T0043", "AML.T0043.001", "AML.T0024"}
+
+
+OF_SCORED = ("near_threshold", "inconsistent")
 
 
 def seen(at_ms: int, counts: dict[Signal, int], source: str = "icu/bed-4") -> Signals:
@@ -28,7 +31,7 @@ def least(rule: CountRule) -> dict[Signal, int]:
     """Return the smallest counts at which the rule fires."""
     others = int(rule.count / rule.share) - rule.count if rule.share else 0
     counts: dict[Signal, int] = {rule.signal: rule.count}
-    counts["scored"] = rule.count + others if rule.signal == "near_threshold" else others
+    counts["scored"] = rule.count + others if rule.signal in OF_SCORED else others
     return counts
 
 
@@ -141,7 +144,11 @@ def test_a_rate_that_rises_slowly_or_a_source_that_rarely_sends_is_nothing_to_te
 
 def test_every_reason_is_a_sign_of_something_and_every_sign_has_a_rule() -> None:
     assert SIGNAL_OF.keys() == set(Reason)
-    assert {rule.signal for rule in RULES.values()} >= set(SIGNAL_OF.values()) | {"repeated", "near_threshold"}
+    assert {rule.signal for rule in RULES.values()} >= set(SIGNAL_OF.values()) | {
+        "repeated",
+        "near_threshold",
+        "inconsistent",
+    }
 
 
 @pytest.mark.parametrize("rule", load_rules().all, ids=lambda rule: rule.id)

@@ -2,16 +2,19 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.events import event_id
+from contracts.detection import Signals
 from contracts.errors import RetryableError
 from contracts.reasons import Reason
-from contracts.topics import PREDICTIONS
+from contracts.topics import PREDICTIONS, SIGNALS
 from models.verify import VerifiedBundle
 from stream_app.batch import Batch
-from stream_app.detectors.repeats import GENERATION, IdMemory
+from stream_app.detectors.memories import IDS, IdMemory, PatientMemory
 from stream_app.model_slot import Models
 from stream_app.pipeline import EventPipeline, Result
 from tests.producers.support import AT_MS, synthetic
@@ -67,9 +70,9 @@ def test_a_forged_event_does_not_take_the_id_of_a_true_one(pipeline: EventPipeli
 def test_what_was_aborted_is_not_a_repeat_when_it_comes_again(pipeline: EventPipeline) -> None:
     one, two = good_event(1), good_event(2)
     pipeline(batch_of([wire(one)]), NOW_MS)
-    pipeline.repeats.committed()
+    pipeline.known.committed()
     pipeline(batch_of([wire(two)], first_offset=101), NOW_MS)
-    pipeline.repeats.aborted()
+    pipeline.known.aborted()
     result = pipeline(batch_of([wire(two), wire(one)], first_offset=101), NOW_MS)
     assert (scored(result), result.repeats) == ([two.event_id], 1)
 
@@ -86,8 +89,8 @@ def test_whoever_takes_a_partition_over_reads_again_what_it_had(verified: Verifi
     result = pipeline(batch_of([before[7], wire(good_event(1))], partition=3, first_offset=900), NOW_MS)
     assert (scored(result), result.repeats) == ([good_event(1).event_id], 1)
     assert pipeline(batch_of([before[49]], partition=3, first_offset=902), NOW_MS).repeats == 1
-    assert asked == [("patient-events", 3, 900, 2 * GENERATION)]  # once
-    pipeline.repeats.reassigned()
+    assert asked == [("patient-events", 3, 900, 2 * IDS)]  # once
+    pipeline.known.reassigned()
     pipeline(batch_of([before[8]], partition=3, first_offset=903), NOW_MS)
     assert len(asked) == 2
 
@@ -104,8 +107,38 @@ def test_a_history_that_cannot_be_read_is_asked_for_again(verified: VerifiedBund
     pipeline = pipeline_of(Models(loaded(verified)), history=history)
     with pytest.raises(RetryableError):
         pipeline(batch_of([wire(good_event(1))]), NOW_MS)
-    pipeline.repeats.aborted()
+    pipeline.known.aborted()
     assert scored(pipeline(batch_of([wire(good_event(1))]), NOW_MS)) == [good_event(1).event_id]
+
+
+def test_a_patient_who_is_suddenly_somebody_else_is_told_of_and_scored(pipeline: EventPipeline) -> None:
+    one = good_event(1)
+    age = json.loads(one.value or b"")["features"]["age"]
+    ids = (event_id(number).decode() for number in range(9))
+    visits = [
+        edited(one, event_id=next(ids), features=features)
+        for features in ({"chol": 250}, {"age": age + 1}, {"age": None}, {"age": age + 2}, {"sex": None})
+    ]
+    sex = json.loads(one.value or b"")["features"]["sex"]
+    other = edited(one, event_id=next(ids), features={"sex": 1 - sex})
+    result = pipeline(batch_of([wire(one), *map(wire, visits), wire(other)]), NOW_MS)
+    assert len(scored(result)) == 7
+    told = msgspec.json.decode(result.outputs[SIGNALS.name][0][1], type=Signals)
+    assert told.sources[one.source].counts["inconsistent"] == 2
+    assert told.sources[one.source].samples["inconsistent"] == [scored(result)[4], scored(result)[6]]
+
+
+def test_patients_are_known_after_an_abort_and_a_takeover_as_they_were_before(verified: VerifiedBundle) -> None:
+    one, stranger = good_event(1), edited(good_event(1), event_id=event_id(1).decode(), features={"age": 18})
+    again = edited(good_event(1), event_id=event_id(2).decode(), features={"age": 18})
+    pipeline = pipeline_of(Models(loaded(verified)), history=lambda *_: [batch_of([wire(one)])])
+    for reset in (pipeline.known.aborted, pipeline.known.reassigned):
+        result = pipeline(batch_of([wire(stranger)]), NOW_MS)
+        assert b'"inconsistent"' in result.outputs[SIGNALS.name][0][1]
+        reset()
+    pipeline(batch_of([wire(stranger)]), NOW_MS)
+    pipeline.known.committed()
+    assert b'"inconsistent"' in pipeline(batch_of([wire(again)]), NOW_MS).outputs[SIGNALS.name][0][1]
 
 
 EVENTS = st.lists(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 1)), max_size=8), max_size=30)
@@ -141,3 +174,13 @@ def test_a_memory_is_bounded_and_keeps_the_last_generation_whole() -> None:
         last = range(max(0, number - 99), number + 1)
         assert memory.add([last[0]], [0]) == {0: True}
     assert most <= 200
+
+
+def test_patients_are_bounded_too() -> None:
+    memory = PatientMemory(generation=100)
+    for number in range(10_000):
+        memory.add([number], [(1.0,)], [0.0])
+        memory.committed()
+        assert memory.add([max(0, number - 99)], [(2.0,)], [0.0]) == [0]
+        memory.aborted()
+    assert len(memory) <= 200
