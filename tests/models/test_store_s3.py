@@ -2,25 +2,36 @@
 
 import hashlib
 import io
+import os
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from minio import Minio
+from minio.commonconfig import CopySource
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
 from contracts.errors import ModelRejected, RetryableError, UserError
 from models.store_s3 import S3Store
-from tests.support.faulty import Client, Fault, FaultyProxy
+from tests.support.faulty import Client, Fault, FaultyProxy, cut, endless
 from tests.support.s3 import ADMINISTRATOR, RELEASER, WORKER, S3Server
 
 CONTENT = b"a model that is a little longer than one word"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 NAME = f"released/{SHA256[:2]}/{SHA256}"
+ROOT = Path(__file__).parents[2]
 LOCKED, VERSIONED = "locked", "versioned"
 
 ANSWER_S = 1.0
@@ -113,6 +124,8 @@ def test_where_versions_are_kept_a_replaced_file_is_refused_and_the_locked_one_s
     with pytest.raises(S3Error, match=r"AccessDenied.*object lock"):
         administrator.remove_object(VERSIONED, NAME, version_id=first)
     assert held(administrator, VERSIONED, first) == CONTENT
+    administrator.copy_object(VERSIONED, NAME, CopySource(VERSIONED, NAME, version_id=first))
+    assert worker.get(SHA256, len(CONTENT)) == CONTENT
 
 
 def test_a_second_put_makes_no_second_version(versioned: S3Server, open_as: Callable[..., S3Store]) -> None:
@@ -123,10 +136,6 @@ def test_a_second_put_makes_no_second_version(versioned: S3Server, open_as: Call
     assert len(list(versioned.client(ADMINISTRATOR).list_objects(VERSIONED, name, include_version=True))) == 1
 
 
-def _cut(client: Client, head: bytes, body: bytes) -> None:
-    client.send(head + body[: len(body) // 2])
-
-
 def _truncated(client: Client, head: bytes, body: bytes) -> None:
     half = body[: len(body) // 2]
     client.send(head.replace(b"%d\r\n" % len(body), b"%d\r\n" % len(half)) + half)
@@ -134,15 +143,6 @@ def _truncated(client: Client, head: bytes, body: bytes) -> None:
 
 def _flipped(client: Client, head: bytes, body: bytes) -> None:
     client.send(head + body[:-1] + bytes([body[-1] ^ 1]))
-
-
-def _endless(status: bytes) -> Fault:
-    def answer(client: Client, head: bytes, body: bytes) -> None:
-        client.send(b"HTTP/1.1 " + status + b"\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while True:
-            client.send(b"10000\r\n" + bytes(65536) + b"\r\n")
-
-    return answer
 
 
 def _repeated(line: bytes) -> Fault:
@@ -179,12 +179,12 @@ def _says(content: bytes) -> Fault:
 
 
 FAULTS: dict[str, tuple[Fault, type[Exception], str]] = {
-    "cut in the middle": (_cut, RetryableError, "ClientPayloadError"),
+    "cut in the middle": (cut, RetryableError, "ClientPayloadError"),
     "truncated, with a length that fits": (_truncated, ModelRejected, "got others"),
     "a flipped bit": (_flipped, ModelRejected, "got others"),
-    "an endless file": (_endless(b"200 OK"), ModelRejected, "got others"),
-    "an endless error": (_endless(b"403 Forbidden"), RetryableError, "HTTP status 403"),
-    "an endless error of the server": (_endless(b"500 Oh"), RetryableError, "HTTP status 500"),
+    "an endless file": (endless(b"200 OK"), ModelRejected, "got others"),
+    "an endless error": (endless(b"403 Forbidden"), RetryableError, "HTTP status 403"),
+    "an endless error of the server": (endless(b"500 Oh"), RetryableError, "HTTP status 500"),
     "an endless head": (_repeated(b"X: y\r\n"), RetryableError, "got: "),
     "an endless line": (_repeated(b"Xy" * 512), RetryableError, "got: "),
     "interim answers for ever": (_repeated(b"HTTP/1.1 100 Continue\r\n\r\n"), RetryableError, "no whole answer"),
@@ -290,6 +290,43 @@ def test_half_a_pair_of_credentials_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     with pytest.raises(UserError, match=r"^store s3://models: expected credentials that are whole; check AWS_ACC"):
         S3Store("s3://models")
+
+
+_TRY = """
+from models.store import open_store
+store = open_store("s3://locked/released")
+print(store.get(store.put(b"by TLS"), 6))
+"""
+
+
+def test_a_server_is_trusted_by_the_certificates_of_ssl_cert_file_alone(locked: S3Server, tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with FaultyProxy(locked.port, tls) as between:
+        given = {**os.environ, **locked.environment(RELEASER), "AWS_ENDPOINT_URL": f"https://127.0.0.1:{between.port}"}
+        for trusted, says in ((True, "b'by TLS'"), (False, "expected to write")):
+            environment = {**given, "SSL_CERT_FILE": str(certificate)} if trusted else given
+            run = subprocess.run(
+                [sys.executable, "-c", _TRY], capture_output=True, text=True, check=False, env=environment, cwd=ROOT
+            )
+            assert (run.returncode == 0) == trusted
+            assert says in run.stdout + run.stderr
+
+
+def self_signed(directory: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 and its key."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "s3")])
+    now, day = datetime.now(UTC), timedelta(days=1)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "s3.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (directory / "s3.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return directory / "s3.pem", directory / "s3.key"
 
 
 def test_who_uses_a_directory_loads_nothing_for_s3(tmp_path: Path) -> None:

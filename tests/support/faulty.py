@@ -3,6 +3,7 @@
 import contextlib
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -36,10 +37,14 @@ Fault = Callable[[Client, bytes, bytes], None]
 
 
 class FaultyProxy:
-    """Listens on a port of its own for the server on `target`; `fault` is what befalls every answer, if it is set."""
+    """Listens on a port of its own for the server on `target`; `fault` is what befalls every answer, if it is set.
 
-    def __init__(self, target: int) -> None:
+    With `tls` it speaks TLS to clients.
+    """
+
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
         self._target = target
+        self._tls = tls
         self.fault: Fault | None = None
         self.clients: list[Client] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -65,6 +70,11 @@ class FaultyProxy:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
+        if self._tls:
+            try:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            except OSError:  # the client does not trust us
+                return
         client = Client(connection)
         self.clients.append(client)
         with contextlib.suppress(OSError), connection, socket.create_connection(("127.0.0.1", self._target)) as server:
@@ -95,3 +105,19 @@ def _read_message(connection: socket.socket) -> bytes:
             return b""
         content += part
     return content
+
+
+def cut(client: Client, head: bytes, body: bytes) -> None:
+    """Send half of the body, then close."""
+    client.send(head + body[: len(body) // 2])
+
+
+def endless(status: bytes) -> Fault:
+    """Return a fault that answers with `status` and a body without end."""
+
+    def answer(client: Client, head: bytes, body: bytes) -> None:
+        client.send(b"HTTP/1.1 " + status + b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            client.send(b"10000\r\n" + bytes(65536) + b"\r\n")
+
+    return answer

@@ -9,6 +9,7 @@ It is built once into `.cache/` (about two minutes); after that a start takes a 
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -34,16 +35,7 @@ STOP_TIMEOUT_S = 10
 
 ADMINISTRATOR, RELEASER, WORKER = "administrator", "releaser", "worker"
 
-# What docs/operating.md tells to set; the administrator alone may delete.
-_POLICY = """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {"Effect": "Allow", "Principal": {"AWS": ["worker", "releaser"]}, "Action": "s3:GetObject",
-     "Resource": "arn:aws:s3:::BUCKET/*"},
-    {"Effect": "Allow", "Principal": {"AWS": ["releaser"]}, "Action": "s3:PutObject",
-     "Resource": "arn:aws:s3:::BUCKET/*"}
-  ]
-}"""
+_GUIDE = Path(__file__).parents[2] / "docs" / "operating.md"
 
 
 class S3Unavailable(Exception):  # as KafkaUnavailable
@@ -106,7 +98,7 @@ class S3Server:
         administrator.make_bucket(name, object_lock=lock)
         if lock:
             administrator.set_object_lock_config(name, ObjectLockConfig(COMPLIANCE, 1, DAYS))
-        administrator.set_bucket_policy(name, json.dumps(json.loads(_POLICY.replace("BUCKET", name))))
+        administrator.set_bucket_policy(name, _policy(name))
 
     def _start(self) -> None:
         build()
@@ -190,6 +182,12 @@ def build() -> None:
         (built / BINARY.name).replace(BINARY)
     finally:
         shutil.rmtree(built, ignore_errors=True)
+
+
+def _policy(bucket: str) -> str:
+    """Return the policy that docs/operating.md tells to set, for this bucket."""
+    (policy,) = re.findall(r"```json\n(.*?)```", _GUIDE.read_text("utf-8"), re.DOTALL)
+    return json.dumps(json.loads(policy.replace("arn:aws:s3:::models/", f"arn:aws:s3:::{bucket}/")))
 
 
 def _secret(user: str) -> str:
