@@ -16,7 +16,7 @@ demo: install ## score real and synthetic patients on an embedded broker, live
 install: .venv/installed ## set up .venv to run CardioSentry
 dev: .venv/installed-dev ## set up .venv to work on CardioSentry
 
-test: dev check ## all tests, on a real Kafka where Java 17 and Maven are there
+test: dev check ## all tests, on a real Kafka where Java 17 and Maven are there, and a real S3 where Go is
 	$(BIN)/python -m pytest
 
 check: dev ## lint, format and types

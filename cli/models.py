@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import click
@@ -131,7 +130,7 @@ def diff(settings: Settings, a: str, b: str) -> None:
 def _find(settings: Settings, digest: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from cli.releasing import read_releases
     from models.bundle import MANIFEST_FILE
-    from models.store import DirectoryStore
+    from models.store import open_store
 
     log = read_releases(settings)
     found = [release for role in ROLES for release in log.releases(role) if release.digest.startswith(digest)]
@@ -139,7 +138,7 @@ def _find(settings: Settings, digest: str) -> tuple[list[dict[str, Any]], dict[s
         count = len({release.digest for release in found})
         raise UserError(f"{digest}: expected the digest of one released bundle, or its beginning; got {count}")
     (manifest,) = (file for file in found[0].files if file.name == MANIFEST_FILE)
-    content = DirectoryStore(Path(settings.store)).get(manifest.sha256, manifest.size)
+    content = open_store(settings.store).get(manifest.sha256, manifest.size)
     return [msgspec.to_builtins(release) for release in found], msgspec.json.decode(content)
 
 

@@ -18,7 +18,7 @@ from models.release import listed, sign_release, sign_step
 from models.release_log import ReleaseLog
 from models.roots import read_root
 from models.sign import PRIVATE_KEY_FILE
-from models.store import DirectoryStore
+from models.store import open_store
 from models.trust import TooFewSigners
 from monitoring.reader import TopicReader
 
@@ -84,7 +84,7 @@ def release_bundle(
     version = log.next_version(role)
     at_ms = now_ms()
     statement = sign_release(listed(files), digest, log, signer, role=role, reason=reason, now_ms=at_ms, days=days)
-    store = DirectoryStore(Path(settings.store))
+    store = open_store(settings.store)
     for content in files.values():
         store.put(content)
     if stages(log.entries, shadows=settings.shadows).get(digest) in (None, "candidate", "gated"):

@@ -72,7 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     group: Annotated[str, _says("consumer group of the workers")] = "cardiosentry"
     instance: Annotated[str, _says("this host's stable name in transactional ids; empty: the host name")] = ""
-    store: Annotated[str, _says("directory where the files of released models lie")] = "store"
+    store: Annotated[str, _says("where the files of released models lie: a directory, or s3://bucket/prefix")] = "store"
     keys: Annotated[str, _says("directory made by `keys generate`, or the part of it that this process needs")] = "keys"
     state: Annotated[str, _says("directory where workers remember the releases that they accepted")] = "state"
     require_mac: Annotated[bool, _says("refuse records without a MAC; false: score them with authenticated=false")] = (

@@ -1,7 +1,7 @@
 """Where the files of released bundles lie: content-addressed and write-once.
 
 A file is asked for by its SHA-256, so a store can withhold but not deceive; nothing in it has a name that could point
-elsewhere. More stores go behind the same interface.
+elsewhere. More stores go behind the same interface; store_s3.py is one.
 """
 
 import hashlib
@@ -61,6 +61,21 @@ class DirectoryStore:
 
     def _place(self, sha256: str) -> Path:
         return self._path / sha256[:2] / sha256
+
+
+def open_store(text: str) -> Store:
+    """Return the store of the setting `store`: an S3 bucket as `s3://bucket/prefix`, or a directory.
+
+    Connects to nothing yet. Raises `UserError` for what is neither.
+    """
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        return DirectoryStore(Path(text))
+    if scheme != "s3":  # what was given may hold a secret
+        raise UserError("store: expected a directory or s3://BUCKET/PREFIX, got another kind of URL")
+    from models.store_s3 import S3Store  # whoever uses a directory does not wait for what S3 needs
+
+    return S3Store(text)
 
 
 def checked(content: bytes, sha256: str, size: int) -> bytes:

@@ -23,7 +23,7 @@ from contracts.settings import Settings
 from contracts.topics import EVENTS, OUTCOMES, RELEASES, SECURITY_ALERTS, SIGNALS
 from models.release_log import ReleaseLog
 from models.roots import read_root
-from models.store import DirectoryStore
+from models.store import open_store
 from stream_app.configuration import read_keyring
 from stream_app.decode import Decoder
 from stream_app.detectors.known import Known
@@ -130,7 +130,7 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
         clock_ms=_now_ms,
     )
     app = CardioSentryApp(settings, processor, telemetry, slot)
-    load = Loader(DirectoryStore(Path(settings.store)), releases, lambda event: Decoder(event, "observed_at", **checks))
+    load = Loader(open_store(settings.store), releases, lambda event: Decoder(event, "observed_at", **checks))
     alerts_topic = settings.topic_prefix + SECURITY_ALERTS.name
     watcher = ReleaseWatcher(
         kafka_properties(settings),

@@ -12,14 +12,15 @@ from models.verify import VerifiedBundle, verify_bundle
 from tests.support.broker import Broker
 from tests.support.embedded import embedded_broker
 from tests.support.kafka import KafkaServer, KafkaUnavailable
+from tests.support.s3 import S3Server, S3Unavailable, build
 from tests.support.site import Site, make_site
 
 
-def cannot_run(reason: str) -> NoReturn:
+def cannot_run(reason: str, what: str = "real Kafka") -> NoReturn:
     """Skip the test and say why; under CI=true fail it, since a suite that skips itself proves nothing."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"real Kafka: {reason}", pytrace=False)
-    pytest.skip(f"real Kafka: {reason}")
+        pytest.fail(f"{what}: {reason}", pytrace=False)
+    pytest.skip(f"{what}: {reason}")
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,17 @@ def kafka() -> Iterator[Broker]:
         yield Broker(server.bootstrap, real=True)
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server, one for the whole run; use buckets of your own on it."""
+    try:
+        build()
+    except S3Unavailable as error:
+        cannot_run(str(error), "real S3")
+    with S3Server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

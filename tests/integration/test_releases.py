@@ -26,7 +26,9 @@ from models.train import train_bundle
 from models.verify import read_bundle, verify_bundle
 from tests.integration.stream import Patients, SteadyLoad, Stream
 from tests.support.broker import Broker, create_topics, new_topic
+from tests.support.faulty import FaultyProxy, cut, endless
 from tests.support.reading import read_topic
+from tests.support.s3 import RELEASER, WORKER, S3Server
 from tests.support.serving import Serving
 from tests.support.site import Site
 from tests.support.waiting import wait_for
@@ -46,17 +48,18 @@ def other(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Running:
     """A worker over fresh topics, with the means to release to it."""
 
-    def __init__(self, kafka: Broker, site: Site, directory: Path) -> None:
+    def __init__(self, kafka: Broker, site: Site, directory: Path, bucket: str = "") -> None:
         self.site = Site(site.bundle, site.keys, directory / "store")
         self.prefix = kafka.topics("release")
         self.stream = Stream(kafka, self.prefix)
         self.bootstrap = kafka.bootstrap
-        self.settings = Settings(
-            bootstrap=kafka.bootstrap, topic_prefix=self.prefix, keys=str(site.keys), store=str(self.site.store)
-        )
+        store = bucket or str(self.site.store)
+        self.settings = Settings(bootstrap=kafka.bootstrap, topic_prefix=self.prefix, keys=str(site.keys), store=store)
         self.key = KeyFile.load(site.keys / PRIVATE_KEY_FILE)
         self.patients = Patients(site, seed=4)
-        self.serving = Serving(self.site, kafka.bootstrap, self.prefix, directory / "log")
+        self.serving = Serving(
+            self.site, kafka.bootstrap, self.prefix, directory / "log", released=bool(bucket), store=store
+        )
 
     def release(self, bundle: Path, role: Role = "champion") -> str:
         """Release a bundle; return its digest."""
@@ -206,6 +209,36 @@ def release_tampered(running: Running, bundle: Path) -> None:
         content = files[file.name]
         place.write_bytes(content if file.name != "model.onnx" else content[:-1] + bytes([content[-1] ^ 1]))
     running.write(statement)
+
+
+def test_a_bucket_that_cuts_files_short_or_never_ends_them_leaves_the_model_that_scores(
+    kafka: Broker, site: Site, other: Path, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act_as(user: str, port: int) -> None:
+        for name, value in s3.environment(user, port=port).items():
+            monkeypatch.setenv(name, value)
+
+    s3.make_bucket("releases", lock=True)
+    running = Running(kafka, site, tmp_path, "s3://releases/models")
+    act_as(RELEASER, s3.port)
+    first = running.release(site.bundle)
+    with FaultyProxy(s3.port) as between, running.serving:
+        act_as(WORKER, between.port)
+        running.serving.start().wait_until_ready()
+        act_as(RELEASER, s3.port)
+        between.fault = cut
+        second = running.release(other)
+        running.wait_for_alert("release-unavailable", "ClientPayloadError")
+        assert running.champion() == first
+        assert running.score(20) == {first}
+        between.fault = None
+        running.wait_for_champion(second)
+        between.fault = endless(b"200 OK")
+        running.release(site.bundle)
+        running.wait_for_alert("release-refused", "got others")
+        assert running.champion() == second
+        assert running.score(20) == {second}
+        assert running.serving.exits() == []
 
 
 def test_a_worker_that_starts_late_or_again_ends_on_the_same_model(running: Running, site: Site, other: Path) -> None:

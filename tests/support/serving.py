@@ -33,12 +33,15 @@ _DIED = re.compile(r"worker died slot=\d+ exit=(-?\d+)")
 class Serving:
     """`cardiosentry serve` over `site`, its options as keyword arguments; leaving the context kills what still runs.
 
-    The site's model is released before the first start. All output goes to `log`, which a restart appends to.
+    The site's model is released before the first start, unless one is `released` already. All output goes to `log`,
+    which a restart appends to.
     """
 
-    def __init__(self, site: Site, bootstrap: str, prefix: str, log: Path, **options: str | int | bool) -> None:
+    def __init__(
+        self, site: Site, bootstrap: str, prefix: str, log: Path, *, released: bool = False, **options: str | int | bool
+    ) -> None:
         self.log = log
-        self._release: Callable[[], None] | None = partial(release, site, bootstrap, prefix)
+        self._release: Callable[[], None] | None = None if released else partial(release, site, bootstrap, prefix)
         self.web_port = consecutive_free_ports(_MAX_WORKERS)
         state = str(log.with_name(f"{log.name}-state"))
         defaults = {
