@@ -15,15 +15,20 @@ from contracts.topics import RELEASES
 from models.bundle import MODEL_FILE
 from models.keyfile import KeyFile
 from models.release import sign_rollback
+from producers.attacks.catalogue import ATTACKS as STREAM_ATTACKS
 
 
-class Attack(msgspec.Struct, frozen=True):
-    """What is done to a running system, in words and in deed, and how many alerts of which rule must follow."""
+class DemoAttack(msgspec.Struct, frozen=True):
+    """What is done to a running system, in words, and how many alerts of which rule must follow.
+
+    `run` does it; None: the attack of this name is mixed into the stream (`producers.attacks.catalogue`).
+    """
 
     says: str
-    run: Callable[[Settings], None]
+    technique: str
     rule: str
-    alerts: int
+    alerts: int = 1
+    run: Callable[[Settings], None] | None = None
 
 
 def _tampered_release(settings: Settings) -> None:
@@ -47,11 +52,30 @@ def _tampered_release(settings: Settings) -> None:
     producer.flush(10)
 
 
-ATTACKS = {
-    "tampered-release": Attack(
-        "an attacker changes the stored model before it is released again, and releases one with a key of his own",
-        _tampered_release,
+# Attacks on the stream that a rule sees within seconds: those for which it must first learn what is usual are left out.
+_SEEN = {
+    "unknown-key": "forged-records",
+    "borrowed-key": "forged-records",
+    "tampered": "forged-records",
+    "replay": "replayed-events",
+    "altered-duplicate": "changed-events",
+    "clock-skew": "clock-skew",
+    "malformed-flood": "malformed-flood",
+    "boundary": "shifting-patient",
+    "extraction": "shifting-patient",
+    "membership": "shifting-patient",
+}
+
+DEMO_ATTACKS = {
+    "tampered-release": DemoAttack(
+        "Changes the stored model before it is released again, and releases one with a key of its own.",
+        "AML.T0018 Manipulate AI Model",
         "release-refused",
         2,
-    )
+        _tampered_release,
+    ),
+    **{
+        name: DemoAttack(STREAM_ATTACKS[name].says, " ".join(STREAM_ATTACKS[name].technique), rule)
+        for name, rule in _SEEN.items()
+    },
 }

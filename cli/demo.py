@@ -9,6 +9,24 @@ from pathlib import Path
 import click
 
 
+def _known_attack(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """Refuse an unknown name, and print the attacks for `list`."""
+    if name is None:
+        return None
+    from cli.attacks import DEMO_ATTACKS
+    from cli.tables import print_table
+
+    if name in DEMO_ATTACKS:
+        return name
+    if name != "list":
+        raise click.UsageError(f"--attack: expected `list` or one of {', '.join(DEMO_ATTACKS)}; got {name!r}")
+    print_table(
+        ("name", "rule that sees it", "MITRE ATLAS technique", "what it does"),
+        [(each, attack.rule, attack.technique, attack.says) for each, attack in DEMO_ATTACKS.items()],
+    )
+    raise click.exceptions.Exit
+
+
 @click.command
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after so long [on Ctrl-C].")
 @click.option(
@@ -16,7 +34,13 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="No live view; the last line is one JSON object.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of patients and malformed records.")
-@click.option("--attack", type=click.Choice(["tampered-release"]), help="Attack the running system, two seconds in.")
+@click.option(
+    "--attack",
+    metavar="NAME",
+    is_eager=True,
+    callback=_known_attack,
+    help="Attack the running system, two seconds in; `list` names the attacks.",
+)
 def command(seconds: float | None, rate: float, as_json: bool, seed: int, attack: str | None) -> None:
     """Score patients from Kafka, live, with nothing but this machine.
 
@@ -28,7 +52,7 @@ def command(seconds: float | None, rate: float, as_json: bool, seed: int, attack
     Example:
       cardiosentry demo
       cardiosentry demo --seconds 20 --json | tail -1
-      cardiosentry demo --attack tampered-release
+      cardiosentry demo --attack replay
     """
     from cli.demo_run import Demo
 

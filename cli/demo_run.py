@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from rich.live import Live
 
-from cli.attacks import ATTACKS
+from cli.attacks import DEMO_ATTACKS
 from cli.embedded import EmbeddedBroker
 from cli.keyfiles import generate_keys, read_pseudonym_key
 from cli.releasing import release_bundle
@@ -26,6 +26,8 @@ from contracts.topics import EVENTS, MODEL_ALERTS, PREDICTIONS, QUARANTINE, SECU
 from monitoring.live import LiveView
 from monitoring.reader import TopicReader, headers
 from monitoring.tally import Tally
+from producers.attacks.catalogue import ATTACKS
+from producers.attacks.source import WithAttack
 from producers.malformed import WithMalformed
 from producers.pacing import Pace
 from producers.publish import Publisher
@@ -68,10 +70,11 @@ class Demo:
         self._keys = directory / "keys"
         self._log = directory / "worker.log"
         self._rate, self._seed, self._seconds, self._stopped = rate, seed, seconds, stopped
-        self._attack = ATTACKS[attack] if attack else None
-        self._attack_at: float | None = None
+        self._attack_name = attack
+        self._attack = DEMO_ATTACKS[attack] if attack else None
+        self._attacked = False
         self._digest = ""
-        self._sent: deque[tuple[str, int, int]] = deque()  # from the producer's thread to the reader's
+        self._sent: deque[tuple[str, int, int, bool]] = deque()  # from the producer's thread to the reader's
         self._failure: BaseException | None = None
         self.tally = Tally()
 
@@ -120,12 +123,17 @@ class Demo:
 
     def _withstood(self) -> bool:
         """Whether the attack, if there was one, raised its alerts, and the model is the one that was released."""
-        if self._attack is None or self._attack_at is None:
+        if self._attack is None or not self._attacked:
             return self._attack is None
-        raised = self.tally.alerts[self._attack.rule]
+        raised = self._raised()
         same = self.tally.model_digest == self._digest
         _say(f"attacked: {raised} of {self._attack.alerts} alerts {self._attack.rule}, model {'un' * same}changed")
         return raised >= self._attack.alerts and same
+
+    def _raised(self) -> int:
+        """Return how many alerts came that the attack should raise."""
+        told = self.tally.alerts.get(self._attack.rule) if self._attack else None
+        return told.count if told else 0
 
     @contextmanager
     def _worker(self, address: str) -> Iterator["subprocess.Popen[bytes]"]:
@@ -180,9 +188,8 @@ class Demo:
             if worker.poll() is not None:
                 raise UserError(f"demo: expected the worker to run, it ended:\n{self._log.read_text()[-2000:]}")
             now = time.monotonic()
-            if self._attack and self._attack_at is None and now - started > _ATTACK_S:
-                self._attack_at = now
-                _say(self._attack.says)
+            if self._attack and self._attack.run and not self._attacked and now - started > _ATTACK_S:
+                self._attack_begins()
                 attack = partial(self._attack.run, self._settings(address))
                 threading.Thread(target=self._or_fail, args=(attack,), name="attack", daemon=True).start()
             if self._seconds is not None and now - started > self._seconds:
@@ -192,13 +199,18 @@ class Demo:
             if producer.is_alive():
                 continue
             sent_at = sent_at or now
-            if not self._sent and (self.tally.unaccounted() == 0 or now - sent_at > _SETTLE_TIMEOUT_S):
+            settled = self.tally.unaccounted() == 0 and (not self._attacked or self._raised() > 0)
+            if not self._sent and (settled or now - sent_at > _SETTLE_TIMEOUT_S):
                 self._take(reader)  # whatever came twice has had its time to show
                 return
 
     def _take(self, reader: TopicReader) -> None:
         while self._sent:
-            self.tally.sent(*self._sent.popleft())
+            event_id, partition, offset, attack = self._sent.popleft()
+            if attack:
+                self._attack_begins()
+            else:
+                self.tally.sent(event_id, partition, offset)
         messages = reader.read(0.1)
         now_ms = time.time() * 1000
         for message in messages:
@@ -211,15 +223,15 @@ class Demo:
                     names = (quarantine.ORIGIN_HEADER, quarantine.REASON_HEADER, quarantine.DETAIL_HEADER)
                     self.tally.quarantine(*(plain[name].decode() for name in names))
                 case _:
-                    self.tally.alerted(value)
+                    self.tally.alerted(value, now_ms / 1000)
 
     def _produce(self, address: str, view: LiveView) -> None:
         keyring = read_keyring(self._keys, required=True)
         pseudonym_key = read_pseudonym_key(self._keys)
         signer = Signer(keyring)
 
-        def spoilt(source: Source, seed: int) -> Source:
-            return WithMalformed(
+        def mixed(source: Source, seed: int, after: int) -> Source:
+            source = WithMalformed(
                 source,
                 fraction=_MALFORMED_SHARE,
                 seed=seed,
@@ -227,19 +239,32 @@ class Demo:
                 mac_required=False,
                 without=[reason for reason, signal in SIGNAL_OF.items() if signal in _ALARMING],
             )
+            if self._attack is None or self._attack.run or self._attack_name is None:
+                return source
+            return WithAttack(source, ATTACKS[self._attack_name], after=after, seed=seed, signer=signer)
 
         with Publisher(address, keyring=keyring, on_delivered=self._delivered) as publisher:
             view.phase = "replaying the 920 UCI patients"
             run(
-                spoilt(replay(pseudonym_key=pseudonym_key, outcome_delay_s=_OUTCOME_DELAY_S), self._seed),
+                mixed(
+                    replay(pseudonym_key=pseudonym_key, outcome_delay_s=_OUTCOME_DELAY_S),
+                    self._seed,
+                    int(_ATTACK_S * self._rate),
+                ),
                 publisher,
                 Pace(self._rate),
                 stop=self._stopped.is_set,
             )
             view.phase = "synthetic patients, until Ctrl-C"
             synthetic = SyntheticPatients(pseudonym_key=pseudonym_key, seed=self._seed)
-            run(spoilt(synthetic, self._seed + 1), publisher, Pace(self._rate), stop=self._stopped.is_set)
+            run(mixed(synthetic, self._seed + 1, 0), publisher, Pace(self._rate), stop=self._stopped.is_set)
             view.phase = "waiting for the last predictions"
+
+    def _attack_begins(self) -> None:
+        if self._attack and not self._attacked:
+            self._attacked = True
+            self.tally.attack_began(time.time())
+            _say(f"attack {self._attack_name}: {self._attack.says}")
 
     def _or_fail(self, call: Callable[[], None]) -> None:
         try:
@@ -249,7 +274,7 @@ class Demo:
 
     def _delivered(self, topic: str, partition: int, offset: int, record: SourceRecord) -> None:
         if topic == EVENTS.name:
-            self._sent.append((record.event_id, partition, offset))
+            self._sent.append((record.event_id, partition, offset, record.attack is not None))
 
 
 @contextmanager

@@ -66,7 +66,8 @@ def signer(private_key: Path, passphrase: bytes | None = None) -> Callable[[Path
         signature = directory / SIGNATURE_FILE
         # Git's files are not left out as the library does by default: what lies in a bundle is signed.
         hashed = hashing.Config()  # type: ignore[no-untyped-call]
-        hashed.set_ignored_paths(paths=[signature], ignore_git_paths=False)
+        # The library takes a relative path as one below the directory, however the directory itself is written.
+        hashed.set_ignored_paths(paths=[SIGNATURE_FILE], ignore_git_paths=False)
         config.set_hashing_config(hashed).sign(directory, signature)
 
     return sign

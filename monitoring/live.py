@@ -59,7 +59,7 @@ class LiveView:
             f"sent {tally.events_sent:,}",
             f"predicted {tally.predictions:,}",
             f"quarantined {tally.quarantined.total():,}",
-            f"alerts {tally.alerts.total():,}",
+            f"alerts {sum(told.count for told in tally.alerts.values()):,}",
         )
         where = Text.from_markup(f"broker {self._bootstrap}   topics {EVENTS.name} → {PREDICTIONS.name}", style="dim")
         model = Text(f"model {tally.model_digest or '…'}", style="dim", no_wrap=True, overflow="ellipsis")

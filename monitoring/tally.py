@@ -21,13 +21,26 @@ class Shown(NamedTuple):
     detail: str
 
 
+class Told(msgspec.Struct, frozen=True):
+    """The alerts of one rule: how many, and how long after the attack began the first was read.
+
+    `delay_events` counts the events that were sent meanwhile; both delays are None where nothing had begun.
+    """
+
+    rule: str
+    technique: str | None
+    count: int
+    delay_events: int | None
+    delay_s: float | None
+
+
 class Summary(msgspec.Struct, frozen=True):
     """The outcome of a run, as the last line of `demo --json`. Latencies are from observation to reading, in ms."""
 
     events_sent: int
     predictions: int
     quarantined: dict[str, int]
-    alerts: dict[str, int]
+    alerts: list[Told]
     latency_ms: dict[str, float | None]
     model_digest: str | None
     unaccounted: int
@@ -48,7 +61,8 @@ class Tally:
         self._latencies: deque[float] = deque(maxlen=_LATENCIES)
         self.predictions = 0
         self.quarantined: Counter[str] = Counter()
-        self.alerts: Counter[str] = Counter()
+        self.alerts: dict[str, Told] = {}
+        self._began: tuple[int, float] | None = None
         self.bins = [0] * _BINS
         self.model_digest: str | None = None
         self.last_predictions: deque[DecodedPrediction] = deque(maxlen=8)
@@ -75,9 +89,21 @@ class Tally:
         self.quarantined[reason] += 1
         self.last_quarantined.append(Shown(reason, detail))
 
-    def alerted(self, value: bytes) -> None:
-        """Note an alert."""
-        self.alerts[self._alert(value).rule.id] += 1
+    def attack_began(self, now_s: float) -> None:
+        """Note that an attack begins now (seconds of any clock that goes on steadily)."""
+        self._began = self._began or (self.events_sent, now_s)
+
+    def alerted(self, value: bytes, now_s: float) -> None:
+        """Note an alert that was read at `now_s`, by the clock of `attack_began`."""
+        alert = self._alert(value)
+        first = self.alerts.get(alert.rule.id)
+        if first is None:
+            since = (
+                (self.events_sent - self._began[0], round(now_s - self._began[1], 3)) if self._began else (None, None)
+            )
+            technique = alert.threat.technique.id[0] if alert.threat else None
+            first = Told(alert.rule.id, technique, 0, *since)
+        self.alerts[alert.rule.id] = msgspec.structs.replace(first, count=first.count + 1)
 
     @property
     def events_sent(self) -> int:
@@ -100,7 +126,7 @@ class Tally:
             events_sent=self.events_sent,
             predictions=self.predictions,
             quarantined=dict(sorted(self.quarantined.items())),
-            alerts=dict(sorted(self.alerts.items())),
+            alerts=[self.alerts[rule] for rule in sorted(self.alerts)],
             latency_ms={"p50": self.latency_ms(0.5), "p99": self.latency_ms(0.99)},
             model_digest=self.model_digest,
             unaccounted=self.unaccounted(),

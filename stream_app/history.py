@@ -26,6 +26,8 @@ def kafka_history(properties: Mapping[str, str]) -> Callable[[str, int, int, int
     """
 
     def read(topic: str, partition: int, before: int, count: int) -> Iterator[Batch]:
+        if before == 0:
+            return
         consumer = Consumer({**_PROPERTIES, **properties, "group.id": "cardiosentry-history"})
         try:
             yield from _read(consumer, TopicPartition(topic, partition), before, count)

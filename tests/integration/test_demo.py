@@ -1,24 +1,30 @@
 """The demo accounts for every event that it sends."""
 
 import json
+import re
 import subprocess
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from cli.attacks import DEMO_ATTACKS
+from cli.main import cardiosentry
 from monitoring.tally import Summary
 from tests.support.serving import ROOT, command, environment
 
 ATTACKS: list[tuple[list[str], dict[str, int]]] = [
     ([], {}),
     (["--attack", "tampered-release"], {"release-refused": 2}),
+    (["--attack", "replay"], {"replayed-events": 1}),
+    (["--attack", "extraction"], {"shifting-patient": 1}),
 ]
 
 
-@pytest.mark.parametrize(("attack", "alerts"), ATTACKS, ids=["calm", "tampered release"])
+@pytest.mark.parametrize(("attack", "alerts"), ATTACKS, ids=["calm", "tampered release", "replay", "extraction"])
 def test_the_demo_runs_for_a_script_and_accounts_for_every_event(attack: list[str], alerts: dict[str, int]) -> None:
     done = subprocess.run(
-        command("demo", "--seconds", "5", "--json", *attack),
+        command("demo", "--seconds", "6", "--json", *attack),
         cwd=ROOT,
         env=environment(),
         capture_output=True,
@@ -32,8 +38,25 @@ def test_the_demo_runs_for_a_script_and_accounts_for_every_event(attack: list[st
     assert set(json.loads(line)) == set(Summary.__struct_fields__)
     summary = msgspec.json.decode(line, type=Summary)
     assert summary.events_sent > 100
-    assert summary.predictions + sum(summary.quarantined.values()) == summary.events_sent
+    back = summary.predictions + sum(summary.quarantined.values())
+    assert back == summary.events_sent or (attack and back > summary.events_sent)  # an attack's own come on top
     assert summary.unaccounted == summary.doubled == 0
     assert summary.model_digest
-    assert summary.alerts == alerts
+    assert {told.rule for told in summary.alerts} == alerts.keys()
+    assert all(told.count >= alerts[told.rule] for told in summary.alerts)
+    for told in summary.alerts:
+        assert re.fullmatch(r"AML\.T\d{4}(\.\d{3})?", told.technique or "")
+        assert told.delay_events is not None
+        assert 0 <= told.delay_events <= summary.events_sent
+        assert told.delay_s is not None
+        assert 0 < told.delay_s < 60
     assert summary.latency_ms.keys() == {"p50", "p99"}
+
+
+def test_the_demo_lists_its_attacks_and_knows_no_others() -> None:
+    listed = CliRunner().invoke(cardiosentry, ["demo", "--attack", "list"])
+    assert listed.exit_code == 0
+    assert all(name in listed.output for name in DEMO_ATTACKS)
+    refused = CliRunner().invoke(cardiosentry, ["demo", "--attack", "earthquake"])
+    assert refused.exit_code == 2
+    assert "got 'earthquake'" in refused.output

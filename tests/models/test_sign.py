@@ -101,6 +101,14 @@ def test_signing_twice_gives_two_signatures_and_one_digest(trained: Trained, cop
     assert verify_bundle(copied, trained.public_key).digest == trained.digest
 
 
+def test_a_bundle_at_a_relative_path_is_signed_anew_without_its_old_signature(
+    trained: Trained, copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copied.parent)
+    sign_bundle(Path(copied.name), trained.private_key)
+    assert verify_bundle(copied, trained.public_key).digest == trained.digest
+
+
 def test_a_key_that_is_no_elliptic_curve_key_is_refused(copied: Path, tmp_path: Path) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
