@@ -5,7 +5,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 INSTALL := $(UV) pip install -q --python $(BIN)/python
 
-.PHONY: help demo install dev test check chaos chaos-releases bench bench-throughput bench-latency bench-memory bench-restore model-card schemas lock clean
+.PHONY: help demo install dev test check chaos chaos-releases bench bench-throughput bench-latency bench-memory bench-restore bench-detection model-card schemas lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -38,6 +38,8 @@ bench-latency: dev ## under open-loop load
 	$(BIN)/python -m benchmarks.latency
 bench-memory: dev ## ten minutes at full rate
 	$(BIN)/python -m benchmarks.memory
+bench-detection: dev ## drift: spacing of false alarms, and delays beside alibi-detect, river and Evidently
+	$(BIN)/python -m benchmarks.detection_drift
 bench-restore: dev ## what a worker reads again when it takes a partition over
 	$(BIN)/python -m benchmarks.restore
 

@@ -23,7 +23,7 @@ class Population:
 
     def __init__(self, table: FeatureTable, x: Matrix, sites: npt.NDArray[np.str_]) -> None:
         self.decimals = tuple(decimals(column) for column in x.T)
-        self._values: Floats = np.round(x.astype(np.float64), _MAX_DECIMALS)
+        self._values = x.astype(np.float64).round(_MAX_DECIMALS)
         self._mean, self._sd, self._low, self._high = (np.zeros_like(self._values) for _ in range(4))
         self._measured = np.array([feature.codes is None for feature in table.features])
         for site in np.unique(sites):

@@ -270,7 +270,7 @@ SIGNED_FAULTS: dict[str, tuple[Damage, str]] = {
         "model.onnx: expected an input of any number of rows by 12 features",
     ),
     "reference statistics of another feature table": (
-        edit_manifest(lambda m: m["reference_statistics"]["columns"][0].update(name="weight")),
+        edit_manifest(lambda m: m["feature_table"]["features"][0].update(name="weight")),
         "expected columns of the feature table",
     ),
     "thresholds that fall": (

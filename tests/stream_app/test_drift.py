@@ -1,4 +1,4 @@
-"""Drift is found soon, named rightly, seldom where there is none, and the same by a detector that goes on for another."""
+"""Drift is found soon, named rightly, seldom where there is none, and the same by whoever goes on for another."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ from models.scorer import Scorer
 from models.shift import ShiftStatistics
 from models.sketch import Floats, Sketch, Sketcher
 from models.verify import VerifiedBundle
-from stream_app.detectors.drift import DriftDetector, DriftState
+from stream_app.detectors.drift import DriftDetector, DriftState, Finding
 
 SPACING = 1000.0
 AGE, SEX, CHOL, THALCH = (HEART_DISEASE.names.index(name) for name in ("age", "sex", "chol", "thalch"))
@@ -93,17 +93,17 @@ def test_a_change_is_found_and_named(stream: Stream, change: object, statistic: 
     for window in stream.windows(100):
         detector.update(window)
     before = detector.state.windows
-    for window in range(1, 40):
+    after, found = 0, dict[str, Finding]()
+    while statistic not in found and after < 40:
+        after += 1
         values = stream.values(40)
         change(values)
         found = {finding.statistic: finding for finding in detector.update(stream.window(values))}
-        if statistic in found:
-            break
-    assert statistic in found, f"not found within {window} windows"
+    assert statistic in found, f"not found within {after} windows"
     finding = found[statistic]
     assert column in finding.columns
     assert finding.windows_by_chance >= finding.threshold > SPACING
-    assert finding.since_window + finding.windows == detector.state.windows == before + window
+    assert finding.since_window + finding.windows == detector.state.windows == before + after
     assert finding.since_window >= before - 20
     for shares in (finding.expected[column], finding.seen[column]):
         assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
@@ -132,7 +132,7 @@ def test_a_detector_goes_on_where_another_one_was(stream: Stream) -> None:
     assert whole.state == parts.state
 
 
-@pytest.mark.parametrize("events", [20, 60, 700, 2000])
+@pytest.mark.parametrize("events", [20, 60, 300])
 def test_scores_mean_the_same_for_windows_of_any_size(stream: Stream, events: int) -> None:
     statistics = ShiftStatistics(stream.reference)
     totals = np.array([window.totals for window in stream.windows(300, events)], dtype=np.float64)
@@ -156,5 +156,5 @@ def test_a_refused_window_leaves_the_detector_as_it_was(stream: Stream) -> None:
 def test_what_cannot_be_asked_for_is_refused(stream: Stream) -> None:
     with pytest.raises(ValueError, match="expected at least 20, got 5"):
         DriftDetector(stream.reference, 5)
-    with pytest.raises(ValueError, match="expected one of age, .*got 'weight'"):
+    with pytest.raises(ValueError, match=r"expected one of age, .*got 'weight'"):
         DriftDetector(stream.reference, SPACING, statistic="weight")
