@@ -17,13 +17,14 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from contracts.errors import UserError
 from contracts.features import FeatureTable
 from contracts.releases import Sha256
+from models.reference import ReferenceStatistics
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
@@ -31,7 +32,7 @@ SIGNATURE_FILE = "model.sig"
 BUNDLE_FILES = (MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE)
 
 
-# Before reading: the demo's files are 10, 8 and 2 KB; a boosted forest of a thousand trees is a few MB.
+# Before reading: the demo's files are 24, 8 and 2 KB; a boosted forest of a thousand trees is a few MB.
 MAX_BYTES = {MANIFEST_FILE: 4 * 1024 * 1024, MODEL_FILE: 64 * 1024 * 1024, SIGNATURE_FILE: 256 * 1024}
 MAX_OTHER_BYTES = 64 * 1024 * 1024
 MAX_FILES = 32
@@ -74,8 +75,8 @@ class Manifest(_Part, frozen=True, kw_only=True):
     """Everything about a model that is not its graph. A reader refuses fields and formats that it does not know.
 
     A probability of at least `threshold` is the decision "positive". `libraries` are the versions that made the graph.
-    `reference_rows` are tried before the model may score. `reference_statistics` has room for what drift is measured
-    against.
+    `reference_rows` are tried before the model may score. `reference_statistics` are what drift is measured against;
+    without them, as in bundles of other makers, there is no opinion on drift.
     """
 
     format: Literal[1] = 1
@@ -92,7 +93,11 @@ class Manifest(_Part, frozen=True, kw_only=True):
     libraries: dict[str, str]
     evaluation: Evaluation
     reference_rows: Annotated[tuple[ReferenceRow, ...], msgspec.Meta(min_length=1, max_length=1000)]
-    reference_statistics: dict[str, Any] | None = None
+    reference_statistics: ReferenceStatistics | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference_statistics and not self.reference_statistics.fits(self.feature_table):
+            raise ValueError("reference statistics: expected columns of the feature table")
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

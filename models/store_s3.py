@@ -30,7 +30,10 @@ _BYTES_PER_S = 1024 * 1024  # the slowest network that a file may come by
 _SKEW = timedelta(minutes=15)  # by how much S3 lets clocks differ; the signed URL stays in this process
 _PUT_S = 64.0  # the largest file has 64 MiB (models/bundle.py)
 
-_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(/[^?#]*)?")
+_ENDPOINT = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:(?P<port>\d{1,5}))?(/[^?#\s]*)?")
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT")
+_HEADER = re.compile(r"[!-~]*")
+_HEADERS = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_TOKEN")
 
 _CREDENTIALS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what the bucket's policy lets them do"
 _PLACE = "check AWS_ENDPOINT_URL and AWS_REGION"
@@ -54,9 +57,7 @@ class S3Store:
         form = _URL.fullmatch(url)
         if form is None:  # what was given may hold a secret
             raise UserError("store: expected s3://BUCKET or s3://BUCKET/PREFIX, got another form of s3://…")
-        # obstore panics over an endpoint that is none, and a panic is no exception that anybody catches.
-        if not _ENDPOINT.fullmatch(os.environ.get("AWS_ENDPOINT_URL", "https://amazonaws.com")):
-            raise UserError("AWS_ENDPOINT_URL: expected http://HOST:PORT or https://HOST:PORT, got another form")
+        _check_environment()
         self._url = url
         self._answer_s = answer_s
         try:
@@ -117,6 +118,17 @@ class S3Store:
 
     def _absent(self, sha256: str, why: str) -> RetryableError:
         return RetryableError(f"store {self._url}: expected the file {sha256}, got: {why}")
+
+
+def _check_environment() -> None:
+    """Raise `UserError` for what obstore would panic over: a panic is no exception that anybody catches."""
+    for name in _ENDPOINTS:
+        endpoint = _ENDPOINT.fullmatch(os.environ.get(name, "https://amazonaws.com"))
+        if endpoint is None or int(endpoint["port"] or 0) > 65535:
+            raise UserError(f"{name}: expected http://HOST:PORT or https://HOST:PORT, got another form")
+    for name in _HEADERS:
+        if not _HEADER.fullmatch(os.environ.get(name, "")):
+            raise UserError(f"{name}: expected no space or line break in it, got one")
 
 
 def _place(sha256: str) -> str:

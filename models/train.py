@@ -7,10 +7,12 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from contracts.features import Feature, FeatureTable
+from contracts.features import Feature, FeatureTable, Matrix
 from contracts.heart_disease import HEART_DISEASE
 from models.bundle import Evaluation, Manifest, ReferenceRow, TrainingData, check_place, write_bundle
+from models.calibrate import make_reference
 from models.dataset import DATA_FILE, Dataset, load_dataset
 from models.export import INPUT_NAME, OUTPUT_NAME, check_export, export_onnx
 from models.fit import FittedModel, fit
@@ -53,6 +55,8 @@ def train_bundle(
     graph = export_onnx(model, HEART_DISEASE)
     difference = check_export(graph, model, dataset.x, seed)
     progress(f"exported {len(graph)} bytes of ONNX; largest difference from scikit-learn {difference:.0e}")
+    statistics = make_reference(HEART_DISEASE, patients.x, patients.site, _scorer(graph), seed)
+    progress(f"simulated {len(statistics.nulls)} statistics of drift on a stream without any")
     manifest = Manifest(
         name=HEART_DISEASE.name,
         version=version,
@@ -66,6 +70,7 @@ def train_bundle(
         libraries={"python": platform.python_version(), **{name: version_of(name) for name in _LIBRARIES}},
         evaluation=evaluation,
         reference_rows=reference_rows(graph, HEART_DISEASE),
+        reference_statistics=statistics,
     )
     digest = write_bundle(out, manifest, graph, sign)
     progress(f"signed {out}: {digest}")
@@ -77,10 +82,20 @@ def reference_rows(graph: bytes, table: FeatureTable) -> tuple[ReferenceRow, ...
     draw = random.Random(1)  # noqa: S311 - made-up patients, no secrets
     rows = [tuple(_drawn(feature, draw) for feature in table.features) for _ in range(_REFERENCE_ROWS)]
     matrix = np.array(rows, dtype=np.float32)  # None becomes NaN
-    scores = open_session(graph).run([OUTPUT_NAME], {INPUT_NAME: matrix})[0].reshape(-1)
+    scores = _scorer(graph)(matrix)
     return tuple(
         ReferenceRow(values=row, probability=round(float(score), 6)) for row, score in zip(rows, scores, strict=True)
     )
+
+
+def _scorer(graph: bytes) -> Callable[[Matrix], npt.NDArray[np.float32]]:
+    session = open_session(graph)
+
+    def score(values: Matrix) -> npt.NDArray[np.float32]:
+        found: npt.NDArray[np.float32] = session.run([OUTPUT_NAME], {INPUT_NAME: values})[0]
+        return found.reshape(-1)
+
+    return score
 
 
 def _drawn(feature: Feature, draw: random.Random) -> float | None:

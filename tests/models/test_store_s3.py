@@ -275,12 +275,33 @@ def test_a_store_that_cannot_be_used_says_what_to_do_and_no_secret(
         assert [secret for secret in ("hunter2", "secret-of", "X-Amz", RELEASER) if secret in said] == []
 
 
-@pytest.mark.parametrize("endpoint", ["nonsense", "ftp://host", "http://user:hunter2@host", "http://", ""])
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "nonsense",
+        "ftp://host",
+        "http://user:hunter2@host",
+        "http://",
+        "",
+        "http://host:99999",
+        "http://[::1",
+        "http://:",
+    ],
+)
 def test_an_endpoint_that_is_none_is_refused_before_anything_is_asked(
-    endpoint: str, monkeypatch: pytest.MonkeyPatch
+    name: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    with pytest.raises(UserError, match=r"^AWS_ENDPOINT_URL: expected http") as caught:
+    monkeypatch.setenv(name, endpoint)
+    with pytest.raises(UserError, match=rf"^{name}: expected http") as caught:
+        S3Store("s3://models")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"])
+def test_a_line_break_read_with_a_credential_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "hunter2\n")
+    with pytest.raises(UserError, match=rf"^{name}: expected no space or line break") as caught:
         S3Store("s3://models")
     assert "hunter2" not in str(caught.value)
 

@@ -57,10 +57,12 @@ def test_the_manifest_says_what_it_was_made_of_and_survives_a_round_trip(trained
     assert manifest.feature_table == HEART_DISEASE
     assert manifest.evaluation.recall >= 0.90
     assert manifest.evaluation.auc > 0.85
+    assert manifest.reference_statistics is not None
+    assert manifest.reference_statistics.fits(HEART_DISEASE)
 
 
 def test_training_says_what_it_does(trained: Trained) -> None:
-    assert len(trained.progress) == 4
+    assert len(trained.progress) == 5
     assert trained.digest in trained.progress[-1]
 
 

@@ -261,9 +261,21 @@ SIGNED_FAULTS: dict[str, tuple[Damage, str]] = {
     ),
     "the feature table of another model": (
         edit_manifest(
-            lambda m: (m["feature_table"]["features"].pop(), [r["values"].pop() for r in m["reference_rows"]])
+            lambda m: (
+                m["feature_table"]["features"].pop(),
+                [r["values"].pop() for r in m["reference_rows"]],
+                m.update(reference_statistics=None),
+            )
         ),
         "model.onnx: expected an input of any number of rows by 12 features",
+    ),
+    "reference statistics of another feature table": (
+        edit_manifest(lambda m: m["feature_table"]["features"][0].update(name="weight")),
+        "expected columns of the feature table",
+    ),
+    "thresholds that fall": (
+        edit_manifest(lambda m: m["reference_statistics"]["nulls"]["age"]["thresholds"].sort(reverse=True)),
+        "null distribution of age: expected rising thresholds",
     ),
     "another input": (edit_manifest(lambda m: m.update(input_name="x")), "model.onnx: expected one float32 input 'x'"),
     "another output": (edit_manifest(lambda m: m.update(output_name="y")), "model.onnx: expected one float32 output"),

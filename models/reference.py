@@ -1,0 +1,116 @@
+"""What a stream is compared with: the training patients' distribution, and how the statistics behave under it.
+
+It is made at training (models/calibrate.py), signed in the bundle's manifest and read by the drift detector. Everything
+that a threshold needs is here, so a detector simulates nothing and needs no data.
+"""
+
+from itertools import pairwise
+from typing import Annotated
+
+import msgspec
+
+from contracts.features import FeatureTable
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+SCORE, MISSING, FEATURES, JOINT, ALL = "score", "missing", "features", "joint", "all"
+"""The statistics that are no feature's own: the probabilities; how many values an event lacks; all features taken
+together; the products of each two features; and the largest of all statistics, which is what alarms."""
+
+WINDOW_EVENTS = 20
+"""Events that a window has at least. Fewer react sooner to a great change, but their statistics are coarse."""
+
+WINDOW_GRID = (1, 4, 16, 64)
+"""Of how many windows the null distribution is kept; of more events than the last it no longer changes."""
+
+POPULATION = 20_000
+"""Patients behind a clean stream. Those who return make a stream a sample of a sample: of n events, a share's variance
+grows by n/POPULATION. With half as many patients or without any who return, the spacing of false alarms moves by less
+than a fifth (docs/detection-benchmark.md)."""
+
+
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One variable of an event in bins: a feature, the score, or the number of missing values.
+
+    A present value falls into the first bin whose upper edge is not below it, rounded to `step` from `low`; what is
+    above all edges into the last but one. The last bin is for what is missing. `shares` are the bins' expected ones.
+    """
+
+    name: str
+    coded: bool
+    low: float
+    high: float
+    step: Annotated[float, msgspec.Meta(gt=0)]
+    edges: tuple[float, ...]
+    shares: tuple[Share, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.shares) != len(self.edges) + 2:
+            raise ValueError(f"column {self.name}: expected {len(self.edges) + 2} shares, got {len(self.shares)}")
+        if not self.low < self.high or (self.high - self.low) / self.step > MAX_CELLS:
+            raise ValueError(f"column {self.name}: expected a range of at most {MAX_CELLS} steps")
+        if list(self.edges) != sorted(set(self.edges)):
+            raise ValueError(f"column {self.name}: expected rising edges")
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the bins, for people."""
+        if not self.edges:
+            return ("any", "missing")
+        between = (f"{a:g}-{b:g}" for a, b in pairwise(self.edges))
+        return (f"<={self.edges[0]:g}", *between, f">{self.edges[-1]:g}", "missing")
+
+
+MAX_CELLS = 4096
+
+
+class Null(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How one statistic behaves while nothing changes.
+
+    `mean` and `sd` are of its fourth root, one for each entry of `WINDOW_GRID`. `thresholds` are the normal scores that
+    are reached once in `ReferenceStatistics.spacings` windows on average. `ALL` has thresholds alone, and they are
+    rarities: the log of how many windows lie between two scores as high of one statistic by itself.
+    """
+
+    mean: tuple[float, ...]
+    sd: tuple[Annotated[float, msgspec.Meta(gt=0)], ...]
+    thresholds: tuple[float, ...]
+
+
+class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Expected bins and products, and the null distribution of each statistic.
+
+    `columns` are the features in the order of the table, then `SCORE` and `MISSING`. `products` and `product_sd` are
+    the expected product of the grades of each two features (models/sketch.py) and its standard deviation in one event.
+    `nulls` has each statistic by name. `spacings` are in windows.
+    """
+
+    window_events: Annotated[int, msgspec.Meta(ge=1)]
+    columns: tuple[Column, ...]
+    products: tuple[float, ...]
+    product_sd: tuple[Annotated[float, msgspec.Meta(gt=0)], ...]
+    spacings: tuple[float, ...]
+    nulls: dict[str, Null]
+
+    def __post_init__(self) -> None:
+        features = len(self.columns) - 2
+        names = [column.name for column in self.columns]
+        if features < 2 or names[-2:] != [SCORE, MISSING]:
+            raise ValueError("reference statistics: expected two features or more, then score and missing")
+        pairs = features * (features - 1) // 2
+        if not len(self.products) == len(self.product_sd) == pairs:
+            raise ValueError(f"reference statistics: expected {pairs} products, got {len(self.products)}")
+        if set(self.nulls) != {*names, FEATURES, JOINT, ALL}:
+            raise ValueError("reference statistics: expected the null distribution of every statistic")
+        for name, null in self.nulls.items():
+            sizes = 0 if name == ALL else len(WINDOW_GRID)
+            if (len(null.mean), len(null.sd), len(null.thresholds)) != (sizes, sizes, len(self.spacings)):
+                raise ValueError(f"null distribution of {name}: expected {sizes} sizes, {len(self.spacings)} spacings")
+            if any(high <= low for low, high in pairwise(null.thresholds)):
+                raise ValueError(f"null distribution of {name}: expected rising thresholds")
+        if len(self.spacings) < 3 or self.spacings[0] < 1 or list(self.spacings) != sorted(set(self.spacings)):
+            raise ValueError("reference statistics: expected three rising spacings or more")
+
+    def fits(self, table: FeatureTable) -> bool:
+        """Return whether these are statistics of the features of `table`."""
+        return tuple(column.name for column in self.columns[:-2]) == table.names
