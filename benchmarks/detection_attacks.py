@@ -124,7 +124,7 @@ class Rehearsal:
         return SyntheticPatients(pseudonym_key=bytes(32), seed=seed, patients=_PATIENTS, outcome_delay_s=60)
 
     def _run(self, source: Source, events: int) -> Told:
-        pipelines, watch = self._pipelines(), Watch(load_rules())
+        pipelines, watch = self._pipelines(), Watch(load_rules(), lambda: self._champion, 30)
         calls = {"pseudonym": Calls(lambda record: (record.key or b"").decode()), "source": Calls(_source)}
         passed = attacked = alerts = 0
         began: tuple[int, int] | None = None
@@ -156,7 +156,8 @@ class Rehearsal:
         decoder = Decoder(event_type(self._bundle.manifest.feature_table), "observed_at", **checks)
         slot = ModelSlot()
         release: Any = None  # of a model that nobody announced
-        slot.put(Models(LoadedModel(release, self._bundle, decoder, ScoreStage(Scorer(self._bundle), "champion"))))
+        self._champion = LoadedModel(release, self._bundle, decoder, ScoreStage(Scorer(self._bundle), "champion"))
+        slot.put(Models(self._champion))
         sealer = Sealer(X25519PrivateKey.generate().public_key())
         shadows = Shadows(0.0, lambda: 0.0, SimpleQueue())
         events = EventPipeline(slot, shadows, sealer, Known(lambda *_: ()), lambda: 0.0)

@@ -56,8 +56,17 @@ class SourceSignals(msgspec.Struct, frozen=True):
     samples: dict[Signal, list[str]] = {}
 
 
+class Part(msgspec.Struct, frozen=True):
+    """A batch's scored events in a sketch (models/sketch.py), by the bins of the model that scored them."""
+
+    digest: str
+    events: int
+    totals: list[int]
+
+
 class Signals(msgspec.Struct, frozen=True):
     """Of one batch, processed at `at` (epoch milliseconds). The source "" is whatever could not be read."""
 
     at: int
     sources: dict[str, SourceSignals]
+    part: Part | None = None

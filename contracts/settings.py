@@ -82,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     shadow_share: Annotated[
         float, msgspec.Meta(ge=0), _says("time that the challenger and shadows may take, as a share of the champion's")
     ] = 0.5
+    false_alarm_days: Annotated[
+        float, msgspec.Meta(gt=0), _says("mean time between two false alarms of drift, days")
+    ] = 30.0
     max_future_s: Annotated[int, Positive, _says("seconds from now; what was observed later is refused")] = 300
     delivery: Annotated[
         Literal["exactly-once", "at-least-once"], _says("what a crash may cost: nothing, or records written twice")

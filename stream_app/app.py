@@ -28,6 +28,7 @@ from stream_app.configuration import read_keyring
 from stream_app.decode import Decoder
 from stream_app.detectors.known import Known
 from stream_app.detectors.rules import load_rules
+from stream_app.detectors.watch import Watch
 from stream_app.history import kafka_history
 from stream_app.loading import Loader
 from stream_app.model_slot import ModelSlot
@@ -114,7 +115,8 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     shadows = Shadows(settings.shadow_share, time.perf_counter, failed)
     history = kafka_history(kafka_properties(settings))
     known = Known(history)
-    watching = SignalPipeline(load_rules(), history)
+    rules = load_rules()
+    watching = SignalPipeline(lambda: Watch(rules, lambda: models.models.champion, settings.false_alarm_days), history)
     processor = Processor(
         {
             events_topic: EventPipeline(models, shadows, sealer, known, time.perf_counter),

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from contracts.events import Event
 from contracts.releases import Release
+from models.sketch import Sketcher
 from models.verify import VerifiedBundle
 from stream_app.decode import Decoder
 from stream_app.detectors.known import Steady
@@ -25,6 +26,12 @@ class LoadedModel:
     def steady(self) -> Steady:
         """The features that stay as they are in a patient."""
         return Steady(self.bundle.manifest.feature_table)
+
+    @cached_property
+    def sketcher(self) -> Sketcher | None:
+        """Makes sketches by the reference that is signed with the model; None where there is none."""
+        reference = self.bundle.manifest.reference_statistics
+        return Sketcher(reference.columns) if reference else None
 
 
 @dataclass(frozen=True, slots=True)

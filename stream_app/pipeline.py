@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from contracts.codec import encode
-from contracts.detection import Signals
+from contracts.detection import Part, Signals
 from contracts.errors import RetryableError
 from contracts.events import Decision, Event, Outcome
 from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS, SIGNALS
@@ -15,7 +15,7 @@ from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
 from stream_app.detectors.known import Known
 from stream_app.detectors.signals import of_events, of_outcomes
-from stream_app.model_slot import ModelSlot
+from stream_app.model_slot import LoadedModel, ModelSlot
 from stream_app.quarantine import Quarantined, Sealer, frame
 from stream_app.score import Scored
 from stream_app.shadows import Shadows
@@ -110,7 +110,7 @@ class EventPipeline:
                     record for _, answers in on_trial for record in zip(keys, answers, strict=True)
                 ]
         _quarantine(batch, decoded, self._sealer, result)
-        result.tell(of_events(batch, decoded, scored, seen, now_ms))
+        result.tell(of_events(batch, decoded, scored, seen, _part(models.champion, scored), now_ms))
         return result
 
 
@@ -126,6 +126,14 @@ class OutcomePipeline:
         _quarantine(batch, decoded, self._sealer, result)
         result.tell(of_outcomes(batch, decoded, now_ms))
         return result
+
+
+def _part(model: LoadedModel, scored: Scored | None) -> Part | None:
+    """Return the sketch of what was scored; None where nothing was, or the model has no reference."""
+    if model.sketcher is None or scored is None or not scored.predictions:
+        return None
+    sketch = model.sketcher.sketch(scored.values, scored.probabilities)
+    return Part(model.bundle.digest, sketch.events, list(sketch.totals))
 
 
 def _quarantine(batch: Batch, decoded: Decoded[Event] | Decoded[Outcome], sealer: Sealer, result: Result) -> None:

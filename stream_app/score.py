@@ -23,13 +23,15 @@ _DECISIONS: tuple[Decision, ...] = ("negative", "positive", "insufficient_data")
 class Scored:
     """Of each of a batch's records: the encoded prediction and the probability (float64), whatever the decision.
 
-    `decisions` counts them; `threshold` is the model's.
+    `decisions` counts them; `threshold` is the model's; `values` are their features, shape (n, features), NaN where
+    missing.
     """
 
     predictions: list[bytes]
     decisions: dict[Decision, int]
     probabilities: npt.NDArray[np.float64]
     threshold: float
+    values: npt.NDArray[np.float64]
 
 
 class ScoreStage:
@@ -62,7 +64,7 @@ class ScoreStage:
             )
             values = np.delete(values, list(bad), axis=0)
         if not decoded.records:
-            return Scored([], {}, np.empty(0), self._threshold)
+            return Scored([], {}, np.empty(0), self._threshold, values)
         missing = np.isnan(values).sum(axis=1)
         # In float64, as the prediction shows it: in float32 a reader's own comparison could differ from our decision.
         probabilities = self._score(values.astype(np.float32)).astype(np.float64)
@@ -94,7 +96,7 @@ class ScoreStage:
             )
         ]
         counts = np.bincount(codes, minlength=len(_DECISIONS)).tolist()
-        return Scored(predictions, dict(zip(_DECISIONS, counts, strict=True)), probabilities, threshold)
+        return Scored(predictions, dict(zip(_DECISIONS, counts, strict=True)), probabilities, threshold, values)
 
     def _matrix(self, events: list[Event]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
         width = len(self._table.features)

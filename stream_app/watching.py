@@ -1,6 +1,6 @@
 """The pipeline of the one worker that watches: signals in, alerts out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -8,10 +8,9 @@ import msgspec
 from contracts.alerts import Alert
 from contracts.codec import encode
 from contracts.detection import Signals
-from contracts.topics import SECURITY_ALERTS
+from contracts.topics import MODEL_ALERTS, SECURITY_ALERTS
 from stream_app.batch import Batch, Span
 from stream_app.detectors.known import History
-from stream_app.detectors.rules import Rules
 from stream_app.detectors.watch import Watch
 from stream_app.pipeline import Result
 
@@ -26,8 +25,8 @@ class SignalPipeline:
     reads them again, and what they came to then is not told twice.
     """
 
-    def __init__(self, rules: Rules, history: History) -> None:
-        self._rules, self._history = rules, history
+    def __init__(self, make_watch: Callable[[], Watch], history: History) -> None:
+        self._make_watch, self._history = make_watch, history
         self._watch: Watch | None = None
 
     def __call__(self, batch: Batch, now_ms: int) -> Result:  # noqa: ARG002 - signals bring their own time
@@ -35,10 +34,9 @@ class SignalPipeline:
         for span in batch.spans:
             watch = self._watch or self._begin(batch.topic, span)
             alerts = _watched(watch, batch.values[span.first_row : span.first_row + len(span.offsets)])
-            result.outputs.setdefault(SECURITY_ALERTS.name, []).extend(
-                (found.labels["source"].encode(), encode(found)) for found in alerts
-            )
             for found in alerts:
+                topic, key = (MODEL_ALERTS, "model") if "model" in found.labels else (SECURITY_ALERTS, "source")
+                result.outputs.setdefault(topic.name, []).append((found.labels[key].encode(), encode(found)))
                 result.alerts[found.rule.id] = result.alerts.get(found.rule.id, 0) + 1
         return result
 
@@ -52,7 +50,7 @@ class SignalPipeline:
         self._watch = None
 
     def _begin(self, topic: str, span: Span) -> Watch:
-        watch = Watch(self._rules)
+        watch = self._make_watch()
         for batch in self._history(topic, span.partition, span.offsets[0], SIGNALS_REMEMBERED):
             _watched(watch, batch.values)
         self._watch = watch

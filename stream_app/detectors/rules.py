@@ -57,10 +57,11 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     count: tuple[CountRule, ...]
     flood: FloodRule
     silence: SilenceRule
+    drift: DetectionRule
 
     @property
     def all(self) -> tuple[DetectionRule, ...]:
-        return (*self.count, self.flood, self.silence)
+        return (*self.count, self.flood, self.silence, self.drift)
 
 
 def load_rules() -> Rules:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from contracts.detection import MAX_SAMPLES, MAX_SOURCES, SIGNAL_OF, Signal, Signals, SourceSignals
+from contracts.detection import MAX_SAMPLES, MAX_SOURCES, SIGNAL_OF, Part, Signal, Signals, SourceSignals
 from contracts.events import Event, Outcome
 from stream_app.batch import Batch
 from stream_app.decode import Decoded
@@ -16,8 +16,10 @@ _NEAR = 0.02
 """A score so close to the threshold is "near": few patients have one, a search for the boundary has little else."""
 
 
-def of_events(batch: Batch, decoded: Decoded[Event], scored: Scored | None, seen: Seen, now_ms: int) -> Signals:
-    """Return the signals of a batch of patient events."""
+def of_events(
+    batch: Batch, decoded: Decoded[Event], scored: Scored | None, seen: Seen, part: Part | None, now_ms: int
+) -> Signals:
+    """Return the signals of a batch of patient events; `part` is the sketch of what was scored."""
     found = _Found()
     if scored is not None:
         found.count("scored", Counter(event.source for event in decoded.records))
@@ -26,7 +28,7 @@ def of_events(batch: Batch, decoded: Decoded[Event], scored: Scored | None, seen
     found.add("repeated", ((event.source, event.event_id) for event in seen.repeated))
     found.add("inconsistent", ((event.source, event.event_id) for event in seen.inconsistent))
     _add_rejected(found, batch, decoded)
-    return Signals(now_ms, found.sources())
+    return Signals(now_ms, found.sources(), part)
 
 
 def of_outcomes(batch: Batch, decoded: Decoded[Outcome], now_ms: int) -> Signals:

@@ -25,6 +25,7 @@ VALUES: dict[str, tuple[str, str, Any, list[Any]]] = {
     "require_mac": ("false", "true", False, [False, True, False]),
     "shadows": ("0", "2", 3, [0, 2, 3]),
     "shadow_share": ("0", "0.2", 0.3, [0.0, 0.2, 0.3]),
+    "false_alarm_days": ("1", "2", 3, [1.0, 2.0, 3.0]),
     "max_future_s": ("1", "2", 3, [1, 2, 3]),
     "delivery": (
         '"at-least-once"',

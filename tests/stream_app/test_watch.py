@@ -65,7 +65,7 @@ def test_counts_add_up_over_batches_within_the_window_and_not_beyond(rule: Count
 
 
 def test_sources_are_judged_apart_but_for_what_anybody_can_claim() -> None:
-    watch = Watch(load_rules())
+    watch = Watch(load_rules(), lambda: None, 30)
     half = RULES["replayed-events"].count // 2
     assert watch.see(seen(AT_MS, {"repeated": half}, "icu/bed-1")) == []
     assert watch.see(seen(AT_MS, {"repeated": half}, "icu/bed-2")) == []
@@ -76,7 +76,7 @@ def test_sources_are_judged_apart_but_for_what_anybody_can_claim() -> None:
 
 
 def test_a_rule_that_goes_on_firing_is_told_again_after_a_while_with_what_came_since() -> None:
-    watch = Watch(load_rules())
+    watch = Watch(load_rules(), lambda: None, 30)
     told: list[Alert] = []
     for second in range(0, 1500, 10):
         told += watch.see(seen(AT_MS + second * 1000, {"forged": 20}))
@@ -92,14 +92,14 @@ def test_whoever_reads_the_signals_again_comes_to_the_same_alerts() -> None:
         seen(AT_MS + number * 700, {rng.choice(names): rng.randint(1, 9)}, f"ward/{rng.randint(1, 5)}")
         for number in range(2000)
     ]
-    one, other = Watch(load_rules()), Watch(load_rules())
+    one, other = Watch(load_rules(), lambda: None, 30), Watch(load_rules(), lambda: None, 30)
     told = [found for record in records for found in one.see(record)]
     assert told == [found for record in records for found in other.see(record)]
     assert told
 
 
 def test_a_flood_of_sources_is_bounded_in_memory_and_in_alerts() -> None:
-    watch = Watch(load_rules())
+    watch = Watch(load_rules(), lambda: None, 30)
     told: list[Alert] = []
     for number in range(60_000):
         told += watch.see(seen(AT_MS + number // 1000, {"repeated": 50}, f"ward/{number}"))
@@ -122,14 +122,14 @@ def told(watch: Watch, records: list[Signals]) -> list[str]:
 
 
 def test_a_source_that_sends_many_times_its_usual_rate_is_told_once_and_the_others_not() -> None:
-    watch = Watch(load_rules())
+    watch = Watch(load_rules(), lambda: None, 30)
     assert told(watch, steady(range(600), {"icu": 10, "er": 100})) == []
     assert told(watch, steady(range(600, 900), {"icu": 60, "er": 100})) == ["event-flood icu"]
 
 
 @pytest.mark.parametrize("rate", [1, 10, 1000])
 def test_a_source_that_falls_silent_is_told_once_and_may_come_back(rate: int) -> None:
-    watch = Watch(load_rules())
+    watch = Watch(load_rules(), lambda: None, 30)
     assert told(watch, steady(range(600), {"icu": rate, "er": 5})) == []
     assert told(watch, steady(range(600, 1200), {"er": 5})) == ["source-silence icu"]
     assert told(watch, steady(range(1200, 1500), {"icu": rate, "er": 5})) == []
@@ -137,9 +137,9 @@ def test_a_source_that_falls_silent_is_told_once_and_may_come_back(rate: int) ->
 
 def test_a_rate_that_rises_slowly_or_a_source_that_rarely_sends_is_nothing_to_tell() -> None:
     rising = [steady(range(part * 300, (part + 1) * 300), {"icu": part * 10}) for part in range(1, 20)]
-    assert told(Watch(load_rules()), [record for part in rising for record in part]) == []
+    assert told(Watch(load_rules(), lambda: None, 30), [record for part in rising for record in part]) == []
     rare = [record for second in range(0, 60_000, 900) for record in steady(range(second, second + 1), {"gp": 1})]
-    assert told(Watch(load_rules()), rare) == []
+    assert told(Watch(load_rules(), lambda: None, 30), rare) == []
 
 
 def test_every_reason_is_a_sign_of_something_and_every_sign_has_a_rule() -> None:

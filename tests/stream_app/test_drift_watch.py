@@ -1,0 +1,118 @@
+"""Drift as a worker sees it: clean patients raise nothing, others do, once, wherever the batches are cut."""
+
+import json
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import pytest
+
+from contracts.alerts import Alert
+from contracts.detection import Part, Signals
+from contracts.topics import MODEL_ALERTS, SIGNALS
+from models.verify import VerifiedBundle
+from stream_app.batch import Batch
+from stream_app.detectors.drift_watch import DriftWatch
+from stream_app.detectors.rules import load_rules
+from stream_app.detectors.watch import Watch
+from stream_app.model_slot import LoadedModel, Models
+from stream_app.watching import SignalPipeline
+from tests.producers.support import AT_MS, synthetic
+from tests.stream_app.support import NOW_MS, Wire, batch_of, edited, loaded, pipeline_of, wire
+
+
+@pytest.fixture(scope="module")
+def champion(verified: VerifiedBundle) -> LoadedModel:
+    return loaded(verified)
+
+
+def signals(champion: LoadedModel, *, older: int = 0, seconds: int, seed: int, start_s: int = 0) -> list[Signals]:
+    """Return the signals of a worker, a batch of 40 patients a second, each so many years older than they are."""
+    pipeline = pipeline_of(Models(champion))
+    source = synthetic(seed)
+    found = []
+    for second in range(start_s, start_s + seconds):
+        records = source.take(40, AT_MS)
+        if older:
+            ages = [json.loads(record.value or b"")["features"]["age"] for record in records]
+            records = [edited(r, features={"age": min(119, age + older)}) for r, age in zip(records, ages, strict=True)]
+        ((_, value),) = pipeline(batch_of(list(map(wire, records))), NOW_MS).outputs[SIGNALS.name]
+        told = msgspec.json.decode(value, type=Signals)
+        found.append(msgspec.structs.replace(told, at=AT_MS + second * 1000))
+    return found
+
+
+def watch(champion: LoadedModel | None, days: float = 30) -> DriftWatch:
+    return DriftWatch(load_rules().drift, lambda: champion, days)
+
+
+def see(watching: DriftWatch, records: list[Signals]) -> list[Alert]:
+    return [alert for record in records for alert in watching.see(record)]
+
+
+@pytest.fixture(scope="module")
+def clean(champion: LoadedModel) -> list[Signals]:
+    return signals(champion, seconds=240, seed=5)
+
+
+@pytest.fixture(scope="module")
+def aged(champion: LoadedModel) -> list[Signals]:
+    return signals(champion, older=8, seconds=120, seed=6, start_s=240)
+
+
+def test_patients_like_those_of_the_reference_raise_nothing(champion: LoadedModel, clean: list[Signals]) -> None:
+    assert see(watch(champion), clean) == []
+
+
+def test_older_patients_are_told_of_once_with_the_shares_that_show_it(
+    champion: LoadedModel, clean: list[Signals], aged: list[Signals]
+) -> None:
+    (alert,) = see(watch(champion), [*clean, *aged])
+    assert alert.rule.id == "drift"
+    assert alert.event.dataset == "cardiosentry.model"
+    assert alert.labels["model"] == champion.bundle.digest
+    assert "age" in f"{alert.labels['statistic']} {alert.labels['columns']}"
+    assert int(alert.labels["events"]) < 40 * 120
+
+
+def test_there_is_no_opinion_without_the_champion_its_reference_or_a_minute_of_windows(
+    champion: LoadedModel, aged: list[Signals]
+) -> None:
+    assert see(watch(None), aged) == []
+    assert see(watch(champion), aged[:55]) == []
+    other = [msgspec.structs.replace(each, part=Part("sha256:other", 40, [0] * 9)) for each in aged]
+    assert see(watch(champion), other) == []
+
+
+def test_parts_add_up_to_the_same_windows_however_they_came(
+    champion: LoadedModel, clean: list[Signals], aged: list[Signals]
+) -> None:
+    def halves() -> Iterator[Signals]:
+        for each in [*clean, *aged]:
+            part = each.part
+            assert part is not None
+            none = Part(part.digest, 0, [0] * len(part.totals))
+            yield msgspec.structs.replace(each, part=none)
+            yield each
+
+    whole = see(watch(champion), [*clean, *aged])
+    assert see(watch(champion), list(halves())) == whole
+
+
+def test_drift_goes_to_model_alerts(champion: LoadedModel, clean: list[Signals], aged: list[Signals]) -> None:
+    values = [msgspec.json.encode(each) for each in [*clean, *aged]]
+    history: list[Batch] = []
+    pipeline = SignalPipeline(lambda: Watch(load_rules(), lambda: champion, 30), lambda *_: history)
+    result = pipeline(batch_of([Wire(b"signals", value) for value in values], topic=SIGNALS.name), NOW_MS)
+    ((key, value),) = result.outputs[MODEL_ALERTS.name]
+    assert (key or b"").decode() == champion.bundle.digest
+    assert result.alerts["drift"] == 1
+    assert "features" not in json.loads(value)
+    assert np.isclose(sum(float(part.rpartition(":")[2]) for part in shares(value)), 1, atol=0.01)
+
+
+def shares(alert: bytes) -> list[str]:
+    labels = json.loads(alert)["labels"]
+    (name, *_) = [name for name in labels if name.startswith("seen_")]
+    found: list[str] = labels[name].split(" ")
+    return found
