@@ -20,8 +20,10 @@ def python_of(peer: str) -> Path:
     if made_from.exists() and made_from.read_text() == digest:
         return python
     print(f"making the environment of {peer} …", file=sys.stderr, flush=True)
-    venv.create(directory, clear=True, with_pip=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock], check=True)
+    venv.create(directory, clear=True)
+    # uv made the lock: pip takes no pin of a package for one of the package with extras.
+    uv = Path(sys.executable).parent / "uv"
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", lock], check=True)
     made_from.write_text(digest)
     return python
 

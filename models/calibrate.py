@@ -4,7 +4,7 @@ Clean means: patients of the same population as the training data, which is the 
 models/population.py, who come back as if there were `POPULATION` of them. They are scored by the model itself:
 out-of-fold probabilities belong to other models, and a stream of the very same patients would differ from them.
 
-1. Expected shares and products, of 1.6 million drawn patients.
+1. Expected shares and products, of a million drawn patients.
 2. Mean and standard deviation of each statistic's fourth root for windows of several sizes.
 3. The mean number of windows to a false alarm for thresholds of each statistic alone and of the rarest of all, from
    simulated streams through the detector's own memory (models/recent.py). The thresholds of the rarest are the
@@ -42,7 +42,7 @@ Floats32 = npt.NDArray[np.float32]
 SPACINGS = tuple(20.0 * 2**doubling for doubling in range(9))
 
 _BINS = 10  # of measured columns
-_WINDOWS = 80_000  # 1.6 million patients: a window as rare as 1 in 10,000 is there eight times
+_WINDOWS = 50_000  # a million patients: a window as rare as 1 in 10,000 is there five times
 _CHUNK = 10_000
 _STREAMS = 2000
 _STREAM_WINDOWS = 320
