@@ -102,7 +102,7 @@ def show(settings: Settings, digest: str) -> None:
 
     \b
     Example:
-      cardiosentry models show sha256:43c1 --bootstrap localhost:9092
+      cardiosentry models show sha256:dab3 --bootstrap localhost:9092
     """
     import json
 
@@ -119,7 +119,7 @@ def diff(settings: Settings, a: str, b: str) -> None:
 
     \b
     Example:
-      cardiosentry models diff sha256:43c1 sha256:7c29 --bootstrap localhost:9092
+      cardiosentry models diff sha256:dab3 sha256:e338 --bootstrap localhost:9092
     """
     left, right = (dict(_flat(_find(settings, digest)[1] | {"reference_rows": "left out"})) for digest in (a, b))
     for name in sorted(left.keys() | right.keys()):

@@ -22,7 +22,7 @@ def command(settings: Settings, digest: str, reason: str, key: Path | None) -> N
 
     \b
     Example:
-      cardiosentry revoke sha256:43c1… --reason "trained on leaked data" --bootstrap localhost:9092
+      cardiosentry revoke sha256:dab3… --reason "trained on leaked data" --bootstrap localhost:9092
     """
     from cli.releasing import announce, now_ms, read_releases, signing_key
     from contracts.errors import UserError

@@ -31,9 +31,9 @@ from models.reference import (
 Floats = npt.NDArray[np.float64]
 
 _LEAST_VARIANCE = 0.1
-"""What is rarer counts as if it varied this much. One event with a code that the training data hardly had would otherwise
-be an alarm of its own, and what is missing together in a few patients would rule the statistics of small windows, in steps
-so coarse that no threshold has the spacing that was set (1.3 times it at 0.02)."""
+"""What is rarer counts as if it varied this much. One event with a code that the training data hardly had would
+otherwise be an alarm of its own, and what is missing together in a few patients would rule the statistics of small
+windows, in steps so coarse that no threshold has the spacing that was set (1.3 times it at 0.02)."""
 
 
 class ShiftStatistics:
