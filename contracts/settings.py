@@ -80,7 +80,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     shadows: Annotated[int, msgspec.Meta(ge=0), _says("newest shadow releases that score beside the champion")] = 1
     shadow_share: Annotated[
-        float, msgspec.Meta(ge=0), _says("time that the challenger and shadows may take, as a share of the champion's")
+        float,
+        msgspec.Meta(ge=0),
+        _says("time that scoring by challenger and shadows may take, as a share of the champion's"),
     ] = 0.5
     false_alarm_days: Annotated[
         float, msgspec.Meta(gt=0), _says("mean time between two false alarms of drift, days")

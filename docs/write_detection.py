@@ -27,8 +27,8 @@ origins of records to look at; never a patient's features.
   in the first minute.
 - A source's usual rate is learned over two minutes; a flood counts for no more than double in it.
 
-Not detected yet: slow probing, extraction, membership inference, poisoned
-outcomes, trigger patterns.
+What is seen how soon: [detection-benchmark.md](detection-benchmark.md). Not detected yet: the slow
+forms of probing, extraction and membership inference, and poisoned outcomes.
 
 | rule | fires at | severity (risk) | MITRE ATLAS | false positives |
 |---|---|---|---|---|
