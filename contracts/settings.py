@@ -82,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     shadow_share: Annotated[
         float,
         msgspec.Meta(ge=0),
-        _says("time that scoring by challenger and shadows may take, as a share of the champion's"),
+        _says("scoring time of challenger and shadows, as a share of the champion's"),
     ] = 0.5
     false_alarm_days: Annotated[
         float, msgspec.Meta(gt=0), _says("mean time between two false alarms of drift, days")
