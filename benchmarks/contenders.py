@@ -49,6 +49,9 @@ CONTENDERS = (
     Contender(name="floor", label="confluent-kafka loop (floor)", guarantee="exactly once"),
     Contender(name="cardiosentry", label="CardioSentry", guarantee="exactly once", settings=UNSIGNED),
     Contender(
+        name="cardiosentry-undetected", label="CardioSentry, detectors off", guarantee="exactly once", settings=UNSIGNED
+    ),
+    Contender(
         name="cardiosentry-authenticated",
         label="CardioSentry, authenticated",
         guarantee="exactly once",
@@ -158,7 +161,10 @@ def running(contender: Contender, place: Place) -> Iterator[Running]:
 def command_of(contender: Contender, place: Place) -> tuple[list[str], dict[str, str]]:
     """Return the command line of a contender and what its environment adds."""
     if contender.name.startswith("cardiosentry"):
-        return _serve_command(place), {f"CARDIOSENTRY_{k.upper()}": v for k, v in contender.settings.items()}
+        settings = _settings(place) | contender.settings
+        undetected = contender.name == "cardiosentry-undetected"
+        command = [sys.executable, "-m", "benchmarks.undetected"] if undetected else [cardiosentry(), "serve"]
+        return command, {"PYTHONPATH": str(ROOT)} | {f"CARDIOSENTRY_{k.upper()}": v for k, v in settings.items()}
     job = JobSettings(
         bootstrap=place.bootstrap,
         input=place.prefix + EVENTS.name,
@@ -182,17 +188,16 @@ def command_of(contender: Contender, place: Place) -> tuple[list[str], dict[str,
             raise ValueError(f"contender {contender.name}: expected a known peer, got {contender.peer!r}")
 
 
-def _serve_command(place: Place) -> list[str]:
-    options = {
-        "--bootstrap": place.bootstrap,
-        "--topic-prefix": place.prefix,
-        "--store": str(place.scratch / "store"),
-        "--state": str(place.scratch / "state"),
-        "--keys": str(place.keys),
-        "--group": place.group,
-        "--web-port": "0",
+def _settings(place: Place) -> dict[str, str]:
+    return {
+        "bootstrap": place.bootstrap,
+        "topic_prefix": place.prefix,
+        "store": str(place.scratch / "store"),
+        "state": str(place.scratch / "state"),
+        "keys": str(place.keys),
+        "group": place.group,
+        "web_port": "0",
     }
-    return [cardiosentry(), "serve", *(part for option in options.items() for part in option)]
 
 
 def make_bundle(directory: Path) -> tuple[Path, Path]:

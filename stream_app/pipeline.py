@@ -93,12 +93,15 @@ class EventPipeline:
         started = self._clock_s()
         decoded = models.champion.decoder(batch, now_ms)
         result = Result()
-        seen = self.known(batch, decoded, models.champion.decoder, models.champion.steady, now_ms)
-        result.repeats = len(seen.repeated)
+        steady = models.champion.steady
+        repeated = self.known.drop_repeated(batch, decoded, models.champion.decoder, steady, now_ms)
+        result.repeats = len(repeated)
         scored: Scored | None = None
+        inconsistent: list[int] = []
         if decoded.records:
             scored = models.champion.score(decoded, now_ms)
             predictions, result.decisions = scored.predictions, scored.decisions
+            inconsistent = self.known.inconsistent(decoded.records, scored.values, steady)
             keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]
             result.outputs[PREDICTIONS.name] = list(zip(keys, predictions, strict=True))
             result.newest_ms = max(map(_OBSERVED_AT, decoded.records), default=None)
@@ -110,7 +113,8 @@ class EventPipeline:
                     record for _, answers in on_trial for record in zip(keys, answers, strict=True)
                 ]
         _quarantine(batch, decoded, self._sealer, result)
-        result.tell(of_events(batch, decoded, scored, seen, _part(models.champion, scored), now_ms))
+        part = _part(models.champion, scored)
+        result.tell(of_events(batch, decoded, scored, repeated, inconsistent, part, now_ms))
         return result
 
 

@@ -1,7 +1,6 @@
 """Score: checked events in, encoded predictions out, a whole batch at a time."""
 
 from dataclasses import dataclass
-from itertools import chain
 
 import msgspec
 import numpy as np
@@ -15,6 +14,7 @@ from contracts.reasons import Reason
 from contracts.releases import Role
 from models.scorer import Scorer
 from stream_app.decode import Decoded
+from stream_app.matrix import to_matrix
 
 _DECISIONS: tuple[Decision, ...] = ("negative", "positive", "insufficient_data")
 
@@ -51,7 +51,7 @@ class ScoreStage:
 
         Events with a feature outside its hard range are moved to `decoded.rejected` first.
         """
-        values = self._matrix(decoded.records)
+        values = to_matrix(decoded.records, len(self._table.features))
         bad = self._out_of_range(values)
         if bad:
             decoded.reject(
@@ -97,9 +97,3 @@ class ScoreStage:
         ]
         counts = np.bincount(codes, minlength=len(_DECISIONS)).tolist()
         return Scored(predictions, dict(zip(_DECISIONS, counts, strict=True)), probabilities, threshold, values)
-
-    def _matrix(self, events: list[Event]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-        width = len(self._table.features)
-        rows = map(msgspec.structs.astuple, [event.features for event in events])  # type: ignore[attr-defined]  # typed by the table
-        flat = np.fromiter(chain.from_iterable(rows), np.float64, width * len(events))  # None becomes NaN
-        return flat.reshape(len(events), width)

@@ -1,28 +1,38 @@
-"""What is remembered of one partition: event ids and patients, the last of them, and no more than was committed.
+"""What is remembered: event ids and patients, the last of them, and no more than was committed.
 
-Each keeps two generations: the newer one fills until it has `generation` entries, then the older is forgotten. What was
-added since the last commit is undone by `aborted`.
+What was added since the last commit is undone by `aborted`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from itertools import chain, repeat
 
-V = TypeVar("V")
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
 
 IDS = 16_384
-PATIENTS = 8_192
-
-SteadyValues = tuple[float | None, ...]
-"""A patient's values of the features that do not change, None where missing."""
+PATIENTS = 131_072
 
 
 @dataclass(slots=True)
-class _Generations(Generic[V]):
-    generation: int
-    _new: dict[int, V] = field(default_factory=dict)
-    _old: dict[int, V] = field(default_factory=dict)
-    _uncommitted: list[int] = field(default_factory=list)
+class IdMemory:
+    """The ids of a partition's last events, and what their bytes were, as hashes of 64 bits under a random key.
+
+    There are two generations: the newer one fills until it has `generation` entries, then the older is forgotten.
+
+    >>> memory = IdMemory()
+    >>> memory.add([1, 2], [10, 20])
+    {}
+    >>> memory.add([2, 1], [20, 11])  # the same bytes, other bytes
+    {0: True, 1: False}
+    """
+
+    generation: int = IDS
+    _new: dict[int, int] = field(default_factory=dict)
+    _old: dict[int, int] = field(default_factory=dict)
+    _uncommitted: list[Sequence[int]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self._new) + len(self._old)
@@ -35,30 +45,17 @@ class _Generations(Generic[V]):
 
     def aborted(self) -> None:
         """Forget what was added since the last commit: it will come again."""
-        for key in self._uncommitted:
+        for key in chain.from_iterable(self._uncommitted):
             self._new.pop(key, None)
         self._uncommitted.clear()
-
-
-@dataclass(slots=True)
-class IdMemory(_Generations[int]):
-    """The ids of the last events, and what their bytes were, as hashes of 64 bits under a random key.
-
-    >>> memory = IdMemory()
-    >>> memory.add([1, 2], [10, 20])
-    {}
-    >>> memory.add([2, 1], [20, 11])  # the same bytes, other bytes
-    {0: True, 1: False}
-    """
-
-    generation: int = IDS
 
     def add(self, ids: Sequence[int], contents: Sequence[int]) -> dict[int, bool]:
         """Remember events; return the positions of those that came before, and whether with the same bytes."""
         if len(set(ids)) == len(ids) and self._new.keys().isdisjoint(ids) and self._old.keys().isdisjoint(ids):
             self._new.update(zip(ids, contents, strict=True))
-            self._uncommitted.extend(ids)
+            self._uncommitted.append(ids)
             return {}
+        added: list[int] = []
         found: dict[int, bool] = {}
         for position, (identity, content) in enumerate(zip(ids, contents, strict=True)):
             before = self._new.get(identity, self._old.get(identity))
@@ -66,36 +63,69 @@ class IdMemory(_Generations[int]):
                 found[position] = before == content
             else:
                 self._new[identity] = content
-                self._uncommitted.append(identity)
+                added.append(identity)
+        self._uncommitted.append(added)
         return found
 
 
-@dataclass(slots=True)
-class PatientMemory(_Generations[SteadyValues]):
+class PatientMemory:
     """The last patients, by hash, with what does not change in a patient: the first that was seen.
 
-    >>> memory = PatientMemory()
-    >>> memory.add([1, 2, 1, 1, 2], [(63, 1), (40, 0), (64, 1), (None, 1), (40, 1)], (1, 0))
+    Of `capacity` patients (more than a batch has) the one who was new the longest ago is forgotten first.
+
+    >>> memory, visits = PatientMemory(), np.array([[63, 1], [40, 0], [64, 1], [np.nan, 1], [40, 1]])
+    >>> memory.add([1, 2, 1, 1, 2], visits, np.array([1, 0]))
     [4]
     """
 
-    generation: int = PATIENTS
+    def __init__(self, capacity: int = PATIENTS) -> None:
+        self._slots: dict[int, int] = {}
+        self._patients = [0] * capacity
+        self._values = np.empty((capacity, 0))
+        self._next = 0
+        self._uncommitted: list[int] = []
 
-    def add(self, patients: Sequence[int], values: Sequence[SteadyValues], most: Sequence[float]) -> list[int]:
-        """Remember patients; return the positions where one differs from before by more than `most`, by feature."""
-        new, old = self._new, self._old
-        found: list[int] = []
-        for position, (patient, value) in enumerate(zip(patients, values, strict=True)):
-            before = new.get(patient)
-            if before == value:
-                continue
-            if before is None:
-                before = old.get(patient)
-                new[patient] = before or value
-                self._uncommitted.append(patient)
-            if before is not None and any(
-                a is not None and b is not None and abs(a - b) > limit
-                for a, b, limit in zip(before, value, most, strict=True)
-            ):
-                found.append(position)
-        return found
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def add(self, patients: Sequence[int], values: Floats, most: Floats) -> list[int]:
+        """Remember patients; return the positions where one differs from before by more than `most`.
+
+        `values` (n, features) are what does not change, NaN where missing; `most` (features,).
+        """
+        if self._values.shape[1] != len(most):  # another table of features
+            self._slots.clear()
+            self._values = np.empty((len(self._patients), len(most)))
+        slots = np.fromiter(map(self._slots.get, patients, repeat(-1)), np.intp, len(patients))
+        for position in np.flatnonzero(slots < 0).tolist():
+            slots[position] = self._slot(patients[position], values[position])
+        far = np.abs(values - self._values[slots]) > most
+        return np.flatnonzero(far.any(axis=1)).tolist()
+
+    def learn(self, patients: Sequence[int], values: Floats, most: Floats) -> None:
+        """Remember patients of records that are committed."""
+        before = len(self._uncommitted)
+        self.add(patients, values, most)
+        del self._uncommitted[before:]
+
+    def committed(self) -> None:
+        """Keep what was added."""
+        self._uncommitted.clear()
+
+    def aborted(self) -> None:
+        """Forget what was added since the last commit: it will come again."""
+        for patient in self._uncommitted:
+            self._slots.pop(patient, None)
+        self._uncommitted.clear()
+
+    def _slot(self, patient: int, values: Floats) -> int:
+        """Return the slot of a patient, a new one unless he has come meanwhile."""
+        if (known := self._slots.get(patient)) is not None:
+            return known
+        slot = self._next
+        self._next = (slot + 1) % len(self._patients)
+        if self._slots.get(self._patients[slot]) == slot:
+            del self._slots[self._patients[slot]]
+        self._slots[patient], self._patients[slot], self._values[slot] = slot, patient, values
+        self._uncommitted.append(patient)
+        return slot

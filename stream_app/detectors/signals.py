@@ -9,7 +9,6 @@ from contracts.detection import MAX_SAMPLES, MAX_SOURCES, SIGNAL_OF, Part, Signa
 from contracts.events import Event, Outcome
 from stream_app.batch import Batch
 from stream_app.decode import Decoded
-from stream_app.detectors.known import Seen
 from stream_app.score import Scored
 
 _NEAR = 0.02
@@ -17,16 +16,25 @@ _NEAR = 0.02
 
 
 def of_events(
-    batch: Batch, decoded: Decoded[Event], scored: Scored | None, seen: Seen, part: Part | None, now_ms: int
+    batch: Batch,
+    decoded: Decoded[Event],
+    scored: Scored | None,
+    repeated: list[Event],
+    inconsistent: list[int],
+    part: Part | None,
+    now_ms: int,
 ) -> Signals:
-    """Return the signals of a batch of patient events; `part` is the sketch of what was scored."""
+    """Return the signals of a batch of patient events.
+
+    `repeated` were dropped, `inconsistent` are positions in `decoded`, `part` is the sketch of what was scored.
+    """
     found = _Found()
     if scored is not None:
         found.count("scored", Counter(event.source for event in decoded.records))
         near = np.flatnonzero(np.abs(scored.probabilities - scored.threshold) < _NEAR).tolist()
         found.add("near_threshold", ((decoded.records[row].source, decoded.records[row].event_id) for row in near))
-    found.add("repeated", ((event.source, event.event_id) for event in seen.repeated))
-    found.add("inconsistent", ((event.source, event.event_id) for event in seen.inconsistent))
+    found.add("repeated", ((event.source, event.event_id) for event in repeated))
+    found.add("inconsistent", ((decoded.records[row].source, decoded.records[row].event_id) for row in inconsistent))
     _add_rejected(found, batch, decoded)
     return Signals(now_ms, found.sources(), part)
 

@@ -3,6 +3,7 @@
 import json
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -177,10 +178,10 @@ def test_a_memory_is_bounded_and_keeps_the_last_generation_whole() -> None:
 
 
 def test_patients_are_bounded_too() -> None:
-    memory = PatientMemory(generation=100)
+    memory, same = PatientMemory(capacity=100), np.zeros(1)
     for number in range(10_000):
-        memory.add([number], [(1.0,)], [0.0])
+        memory.add([number], np.array([[1.0]]), same)
         memory.committed()
-        assert memory.add([max(0, number - 99)], [(2.0,)], [0.0]) == [0]
+        assert memory.add([max(0, number - 99)], np.array([[2.0]]), same) == [0]
         memory.aborted()
-    assert len(memory) <= 200
+    assert len(memory) == 100
