@@ -16,7 +16,7 @@ from contracts.heart_disease import HEART_DISEASE
 from contracts.mac import Keyring
 from contracts.topics import EVENTS
 from stream_app.decode import Decoder
-from stream_app.detectors.known import Known, Steady
+from stream_app.detectors.known import Known, PatientColumns
 from stream_app.detectors.memories import IDS
 from stream_app.history import kafka_history
 from tests.support.broker import end_offsets
@@ -36,12 +36,12 @@ def main() -> None:
         decoder = Decoder(
             event_type(HEART_DISEASE), "observed_at", Keyring({}), require_mac=False, max_future_ms=300_000
         )
-        steady = Steady(HEART_DISEASE)
+        columns = PatientColumns(HEART_DISEASE)
         end = end_offsets(broker.admin, topic)[0]
         alone, restored = [], []
         for _ in range(options.rounds):
             alone.append(_seconds(lambda: sum(len(batch) for batch in history(topic, 0, end, count))))
-            restore = partial(Known(history).restore, topic, 0, end, decoder, steady, time.time_ns() // 1_000_000)
+            restore = partial(Known(history).restore, topic, 0, end, decoder, columns, time.time_ns() // 1_000_000)
             restored.append(_seconds(restore))
     summary = {"records": count, "read_s": median(alone), "restore_s": median(restored), "worst_s": max(restored)}
     console = Console(width=WIDTH)

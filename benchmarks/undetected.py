@@ -4,12 +4,14 @@ from contracts.detection import Signals
 from stream_app import pipeline
 from stream_app.configuration import read_settings
 from stream_app.detectors.known import Known
+from stream_app.model_slot import LoadedModel
 from stream_app.worker import run_worker, set_up_logging
 
 
 def main() -> None:
     Known.drop_repeated = lambda *_: []  # type: ignore[method-assign]
-    Known.inconsistent = lambda *_: []  # type: ignore[method-assign]
+    Known.odd = lambda *_: {}  # type: ignore[method-assign]
+    LoadedModel.singles = lambda *_: {}  # type: ignore[assignment]
     pipeline.of_events = lambda *_: Signals(0, {})  # type: ignore[attr-defined]
     pipeline._part = lambda *_: None
     set_up_logging()

@@ -12,6 +12,10 @@ from contracts.reasons import Reason
 Signal: TypeAlias = Literal[
     "scored",
     "near_threshold",
+    "outside_usual",
+    "contradictory",
+    "unusual",
+    "copied",
     "repeated",
     "inconsistent",
     "changed",

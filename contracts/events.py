@@ -45,7 +45,8 @@ class Prediction(msgspec.Struct, gc=False, frozen=True):
 
     `probability` is of disease (a narrowing over 50%), higher is worse; null with "insufficient_data". `model` is a
     `ModelRef`, kept as encoded JSON because it is the same for every record of a model. `missing` counts the features
-    that were imputed.
+    that were imputed. `anomaly` is the share of the model's reference patients who are less unusual than this one, all
+    features together; null with "insufficient_data", without a reference, and of models on trial.
     """
 
     event_id: str
@@ -57,6 +58,7 @@ class Prediction(msgspec.Struct, gc=False, frozen=True):
     threshold: float
     authenticated: bool
     missing: int
+    anomaly: float | None
     observed_at: int
     scored_at: int
 

@@ -42,13 +42,27 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
                 raise ValueError(f"feature {self.name}: expected codes of digits inside a hard range of whole numbers")
 
 
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Values that cannot be true together, though each may be: the sum of `weights` times values is at most `most`."""
+
+    title: str
+    weights: dict[str, float]
+    most: float
+
+
 class FeatureTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The features of a model, in the order of its input columns, and how many of them a judgement needs."""
+    """The features of a model, in the order of its input columns, and how many of them a judgement needs.
+
+    `limits` and `needs` say what contradicts itself (an alert's business, never a reason to refuse): a value that is
+    there needs the one that `needs` names for it, a finding its examination.
+    """
 
     name: str
     version: int
     features: tuple[Feature, ...]
     max_missing: int  # more missing values than this: "insufficient_data", not a guess
+    limits: tuple[Limit, ...] = ()
+    needs: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         names = self.names
@@ -56,6 +70,9 @@ class FeatureTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError("feature table: expected at least one feature, each name once")
         if not 0 <= self.max_missing < len(names):
             raise ValueError(f"feature table: expected max_missing from 0 to {len(names) - 1}, got {self.max_missing}")
+        named = {*self.needs, *self.needs.values(), *(name for limit in self.limits for name in limit.weights)}
+        if unknown := named - set(names):
+            raise ValueError(f"feature table: expected limits and needs of its features, got {min(unknown)}")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ https://doi.org/10.24432/C52P4X. Hard ranges are what a living adult's measureme
 99% of the 920 patients. The order of the columns is the order of the model's inputs.
 """
 
-from contracts.features import Feature, FeatureTable
+from contracts.features import Feature, FeatureTable, Limit
 
 _YES_NO = {"0": "no", "1": "yes"}
 
@@ -13,6 +13,12 @@ HEART_DISEASE = FeatureTable(
     name="heart-disease-uci",
     version=1,
     max_missing=6,
+    limits=(
+        # 208 - 0.7 age is the mean of healthy adults, with a standard deviation of about 10 (Tanaka, Monahan, Seals,
+        # Age-Predicted Maximal Heart Rate Revisited, 2001); the highest of the 920 patients is 233.
+        Limit(title="a heart rate that no one of that age has", weights={"thalch": 1, "age": 0.7}, most=245),
+    ),
+    needs={"slope": "oldpeak", "exang": "thalch"},
     features=(
         Feature(name="age", title="Age", unit="years", hard=(18, 120), usual=(29, 77), steady=1),
         Feature(

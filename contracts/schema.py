@@ -46,6 +46,7 @@ _DESCRIPTIONS = {
     "threshold": "The model's threshold, so that a reader can see how near the decision was.",
     "authenticated": "Whether the event carried a MAC that holds, by a key bound to its source.",
     "missing": "How many features were missing and imputed.",
+    "anomaly": "Share of the model's reference patients who are less unusual; null where nobody can say.",
 }
 
 _HEADERS_OF_SOURCES = (
@@ -91,9 +92,10 @@ def _schema(topic: Topic, record_type: type, text: str) -> Schema:
 
 def _prediction(topic: Topic) -> Schema:
     schema = _schema(topic, DecodedPrediction, topic.holds)
-    schema["properties"]["probability"] |= {"minimum": 0, "maximum": 1}
+    for name in ("probability", "anomaly"):
+        schema["properties"][name] |= {"minimum": 0, "maximum": 1}
     schema["if"] = {"properties": {"decision": {"const": "insufficient_data"}}}
-    schema["then"] = {"properties": {"probability": {"type": "null"}}}
+    schema["then"] = {"properties": {"probability": {"type": "null"}, "anomaly": {"type": "null"}}}
     schema["else"] = {"properties": {"probability": {"type": "number"}}}
     return schema
 

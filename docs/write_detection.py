@@ -39,7 +39,7 @@ def fires(rule: DetectionRule) -> str:
     match rule:
         case CountRule():
             of = "of one source" if rule.scope == "source" else "of all sources"
-            share = f", {rule.share:.0%} of the records or more" if rule.share else ""
+            share = f", {rule.share * 100:g}% of the records or more" if rule.share else ""
             return f"{rule.count} {rule.signal} in {rule.window_s} s {of}{share}"
         case FloodRule():
             return f"{rule.factor:g} times the usual rate of one source, {rule.least} events in 10 s or more"

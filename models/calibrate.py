@@ -35,6 +35,7 @@ from models.reference import (
 )
 from models.shift import Rarity, linear_forms, statistic_names
 from models.sketch import Sketcher, Slots
+from models.unlike import make_likeness
 
 Floats = npt.NDArray[np.float64]
 Floats32 = npt.NDArray[np.float32]
@@ -47,6 +48,7 @@ _CHUNK = 10_000
 _STREAMS = 2000
 _STREAM_WINDOWS = 320
 _SETTLED = 64  # windows until the detector's memory is full: alarms come at an even rate from here
+_LIKE = 200_000  # patients: 20 of them beyond the last quantile
 _LEVELS = np.linspace(0.02, 0.99, 40)
 _DIGITS = 6  # so that the last bits of a sum do not change the bundle's digest
 
@@ -99,6 +101,7 @@ def make_reference(
         product_sd=product_sd,
         spacings=SPACINGS,
         nulls={**nulls, ALL: Null(mean=(), sd=(), thresholds=_rounded_all(_thresholds(rarest)))},
+        likeness=make_likeness(population.draw(_LIKE, rng), population.draw(_LIKE, rng)),
     )
 
 

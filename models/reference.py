@@ -77,12 +77,28 @@ class Null(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     thresholds: tuple[float, ...]
 
 
+class Likeness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is usual of all features together (models/unlike.py).
+
+    `mean`, `sd` and the square `whitening` are of the features; `distances` are the quantiles `LIKENESS_GRID` of the
+    squared distance.
+    """
+
+    mean: tuple[float, ...]
+    sd: tuple[Annotated[float, msgspec.Meta(gt=0)], ...]
+    whitening: tuple[tuple[float, ...], ...]
+    distances: tuple[Annotated[float, msgspec.Meta(gt=0)], ...]
+
+
+LIKENESS_GRID = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
+
+
 class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Expected bins and products, and the null distribution of each statistic.
 
     `columns` are the features in the order of the table, then `SCORE` and `MISSING`. `products` and `product_sd` are
     the expected product of the grades of each two features (models/sketch.py) and its standard deviation in one event.
-    `nulls` has each statistic by name. `spacings` are in windows.
+    `nulls` has each statistic by name. `spacings` are in windows. `likeness` is for single events.
     """
 
     window_events: Annotated[int, msgspec.Meta(ge=1)]
@@ -91,12 +107,20 @@ class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     product_sd: tuple[Annotated[float, msgspec.Meta(gt=0)], ...]
     spacings: tuple[float, ...]
     nulls: dict[str, Null]
+    likeness: Likeness
 
     def __post_init__(self) -> None:
         features = len(self.columns) - 2
         names = [column.name for column in self.columns]
         if features < 2 or names[-2:] != [SCORE, MISSING]:
             raise ValueError("reference statistics: expected two features or more, then score and missing")
+        sizes_of = [len(self.likeness.mean), len(self.likeness.sd), *map(len, self.likeness.whitening)]
+        if sizes_of != [features] * (features + 2):
+            raise ValueError(f"likeness: expected {features} features, got {sizes_of}")
+        if len(self.likeness.distances) != len(LIKENESS_GRID) or list(self.likeness.distances) != sorted(
+            set(self.likeness.distances)
+        ):
+            raise ValueError(f"likeness: expected {len(LIKENESS_GRID)} rising distances")
         pairs = features * (features - 1) // 2
         if not len(self.products) == len(self.product_sd) == pairs:
             raise ValueError(f"reference statistics: expected {pairs} products, got {len(self.products)}")

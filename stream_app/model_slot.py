@@ -9,7 +9,8 @@ from contracts.releases import Release
 from models.sketch import Sketcher
 from models.verify import VerifiedBundle
 from stream_app.decode import Decoder
-from stream_app.detectors.known import Steady
+from stream_app.detectors.known import PatientColumns
+from stream_app.detectors.singles import Singles
 from stream_app.score import ScoreStage
 
 
@@ -23,9 +24,14 @@ class LoadedModel:
     score: ScoreStage
 
     @cached_property
-    def steady(self) -> Steady:
-        """The features that stay as they are in a patient."""
-        return Steady(self.bundle.manifest.feature_table)
+    def columns(self) -> PatientColumns:
+        """What is remembered of its patients."""
+        return PatientColumns(self.bundle.manifest.feature_table)
+
+    @cached_property
+    def singles(self) -> Singles:
+        """What is odd about single events."""
+        return Singles(self.bundle.manifest.feature_table)
 
     @cached_property
     def sketcher(self) -> Sketcher | None:

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from contracts.codec import encode
-from contracts.detection import Part, Signals
+from contracts.detection import Part, Signal, Signals
 from contracts.errors import RetryableError
 from contracts.events import Decision, Event, Outcome
 from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS, SIGNALS
@@ -93,15 +93,15 @@ class EventPipeline:
         started = self._clock_s()
         decoded = models.champion.decoder(batch, now_ms)
         result = Result()
-        steady = models.champion.steady
-        repeated = self.known.drop_repeated(batch, decoded, models.champion.decoder, steady, now_ms)
+        columns = models.champion.columns
+        repeated = self.known.drop_repeated(batch, decoded, models.champion.decoder, columns, now_ms)
         result.repeats = len(repeated)
         scored: Scored | None = None
-        inconsistent: list[int] = []
+        odd: dict[Signal, list[int]] = {}
         if decoded.records:
             scored = models.champion.score(decoded, now_ms)
             predictions, result.decisions = scored.predictions, scored.decisions
-            inconsistent = self.known.inconsistent(decoded.records, scored.values, steady)
+            odd = models.champion.singles(scored) | self.known.odd(decoded.records, scored.values, columns)
             keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]
             result.outputs[PREDICTIONS.name] = list(zip(keys, predictions, strict=True))
             result.newest_ms = max(map(_OBSERVED_AT, decoded.records), default=None)
@@ -114,7 +114,7 @@ class EventPipeline:
                 ]
         _quarantine(batch, decoded, self._sealer, result)
         part = _part(models.champion, scored)
-        result.tell(of_events(batch, decoded, scored, repeated, inconsistent, part, now_ms))
+        result.tell(of_events(batch, decoded, repeated, odd, part, now_ms))
         return result
 
 

@@ -13,6 +13,7 @@ from contracts.features import FeatureTable, RangeCheck
 from contracts.reasons import Reason
 from contracts.releases import Role
 from models.scorer import Scorer
+from models.unlike import Unlike
 from stream_app.decode import Decoded
 from stream_app.matrix import to_matrix
 
@@ -24,7 +25,7 @@ class Scored:
     """Of each of a batch's records: the encoded prediction and the probability (float64), whatever the decision.
 
     `decisions` counts them; `threshold` is the model's; `values` are their features, shape (n, features), NaN where
-    missing.
+    missing; `anomalies` (n,) are how unusual each is, None where nobody can say.
     """
 
     predictions: list[bytes]
@@ -32,6 +33,7 @@ class Scored:
     probabilities: npt.NDArray[np.float64]
     threshold: float
     values: npt.NDArray[np.float64]
+    anomalies: npt.NDArray[np.float64] | None
 
 
 class ScoreStage:
@@ -44,6 +46,8 @@ class ScoreStage:
         self._table: FeatureTable = manifest.feature_table
         self._out_of_range = RangeCheck(self._table)
         self._threshold = manifest.threshold
+        reference = manifest.reference_statistics
+        self._unlike = Unlike(reference.likeness) if reference and role == "champion" else None
         self._model = msgspec.Raw(encode(ModelRef(manifest.name, manifest.version, scorer.bundle.digest)))
 
     def __call__(self, decoded: Decoded[Event], now_ms: int) -> Scored:
@@ -64,7 +68,7 @@ class ScoreStage:
             )
             values = np.delete(values, list(bad), axis=0)
         if not decoded.records:
-            return Scored([], {}, np.empty(0), self._threshold, values)
+            return Scored([], {}, np.empty(0), self._threshold, values, None)
         missing = np.isnan(values).sum(axis=1)
         # In float64, as the prediction shows it: in float32 a reader's own comparison could differ from our decision.
         probabilities = self._score(values.astype(np.float32)).astype(np.float64)
@@ -72,8 +76,10 @@ class ScoreStage:
             raise ArithmeticError("expected finite probabilities of the model, got NaN or infinity")
         codes = np.where(missing > self._table.max_missing, 2, probabilities >= self._threshold)
         numbers: list[float | None] = probabilities.tolist()
+        anomalies = None if self._unlike is None else self._unlike(values)
+        shown: list[float | None] = [None] * len(numbers) if anomalies is None else anomalies.round(4).tolist()
         for row in np.flatnonzero(codes == _DECISIONS.index("insufficient_data")):
-            numbers[row] = None
+            numbers[row] = shown[row] = None
         model, role, threshold = self._model, self._role, self._threshold
         predictions = [
             encode(
@@ -87,13 +93,15 @@ class ScoreStage:
                     threshold,
                     authenticated,
                     absent,
+                    anomaly,
                     event.observed_at,
                     now_ms,
                 )
             )
-            for event, authenticated, probability, code, absent in zip(
-                decoded.records, decoded.authenticated, numbers, codes.tolist(), missing.tolist(), strict=True
+            for event, authenticated, probability, code, absent, anomaly in zip(
+                decoded.records, decoded.authenticated, numbers, codes.tolist(), missing.tolist(), shown, strict=True
             )
         ]
         counts = np.bincount(codes, minlength=len(_DECISIONS)).tolist()
-        return Scored(predictions, dict(zip(_DECISIONS, counts, strict=True)), probabilities, threshold, values)
+        decisions = dict(zip(_DECISIONS, counts, strict=True))
+        return Scored(predictions, decisions, probabilities, threshold, values, anomalies)

@@ -92,6 +92,7 @@ class Job:
                 THRESHOLD,
                 False,
                 missing,
+                None,
                 event.observed_at,
                 now_ms,
             )

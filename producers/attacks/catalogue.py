@@ -15,6 +15,7 @@ _ALTERNATE_AUTHENTICATION = ("AML.T0091", "Use Alternate Authentication Material
 _ERODE_DATA = ("AML.T0059", "Erode Dataset Integrity")
 _DENIAL = ("AML.T0029", "Denial of AI Service")
 _CHAFF = ("AML.T0046", "Spamming AI System with Chaff Data")
+_CRAFT = ("AML.T0043", "Craft Adversarial Data")
 _BLACK_BOX = ("AML.T0043.001", "Black-Box Optimization")
 _EXTRACT = ("AML.T0024.002", "Extract AI Model")
 _MEMBERSHIP = ("AML.T0024.000", "Infer Training Data Membership")
@@ -129,6 +130,14 @@ _ALL = (
         deed="added",
         share=0.5,
         make=floods.of_malformed,
+    ),
+    Attack(
+        name="sensors-off",
+        says="Lets one source's sensors report a tenth of their range too much.",
+        technique=_CRAFT,
+        deed="changed",
+        share=1.0,
+        make=one_source.sensors_off,
     ),
     Attack(
         name="silence",

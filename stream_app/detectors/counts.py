@@ -16,7 +16,9 @@ from stream_app.detectors.rules import CountRule
 QUIET_S = 600
 _MAX_COUNTS = 20_000
 
-OF_SCORED: tuple[Signal, ...] = ("near_threshold", "inconsistent")
+OF_SCORED: frozenset[Signal] = frozenset(
+    ("near_threshold", "outside_usual", "contradictory", "unusual", "copied", "inconsistent")
+)
 """Signals of events that were scored, and are counted as such already."""
 
 EVERYBODY = "*"

@@ -12,12 +12,14 @@ from operator import attrgetter
 
 import numpy as np
 
+from contracts.detection import Signal
 from contracts.errors import InvalidRecord
 from contracts.events import Event
 from contracts.features import FeatureTable, RangeCheck
 from contracts.reasons import Reason
 from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
+from stream_app.detectors.copies import CopyMemory
 from stream_app.detectors.memories import IDS, Floats, IdMemory, PatientMemory
 from stream_app.matrix import to_matrix
 
@@ -31,38 +33,41 @@ _EVENT_ID, _PATIENT_ID = attrgetter("event_id"), attrgetter("patient_id")
 _CHANGED = InvalidRecord(Reason.REPEATED, "expected an id that is new, got one that came with other bytes")
 
 
-class Steady:
-    """The columns of a table that stay as they are in a patient; `most` is by how much each may differ."""
+class PatientColumns:
+    """Of a table, the columns that are `steady` in a patient (each but for `most`), and those that are `measured`."""
 
     def __init__(self, table: FeatureTable) -> None:
         steady = [(at, feature.steady) for at, feature in enumerate(table.features) if feature.steady is not None]
-        self.columns = [at for at, _ in steady]
+        self.steady = [at for at, _ in steady]
+        self.measured = [
+            at for at, feature in enumerate(table.features) if feature.codes is None and feature.steady is None
+        ]
         self.most = np.array([most for _, most in steady], dtype=np.float64)
         self._out_of_range = RangeCheck(table)
         self._features = len(table.features)
 
     def of(self, events: list[Event]) -> tuple[list[int], Floats]:
-        """Return the patients and what is steady in them, of the events whose values can be true."""
+        """Return patients and values (n, features) of the events whose values can be true."""
         values = to_matrix(events, self._features)
         bad = self._out_of_range(values)
         good = [position for position in range(len(events)) if position not in bad]
-        return patients_of([events[position] for position in good]), values[good][:, self.columns]
+        return patients_of([events[position] for position in good]), values[good]
 
 
 class Known:
-    """Knows the events and the patients of its partitions."""
+    """Knows the events and the patients of its partitions, and what several patients had to the last digit."""
 
     def __init__(self, history: History) -> None:
         self._history = history
         self._ids: dict[int, IdMemory] = {}
-        self._patients = PatientMemory()
+        self._patients, self._copies = PatientMemory(), CopyMemory()
 
     def drop_repeated(
-        self, batch: Batch, decoded: Decoded[Event], decoder: Decoder[Event], steady: Steady, now_ms: int
+        self, batch: Batch, decoded: Decoded[Event], decoder: Decoder[Event], columns: PatientColumns, now_ms: int
     ) -> list[Event]:
         """Take events that came before out of `decoded`: rejected with other bytes, with the same dropped and returned.
 
-        `decoder` and `steady` read what a partition had before this worker held it.
+        `decoder` and `columns` read what a partition had before this worker held it.
         """
         if not decoded.records:
             return []
@@ -73,7 +78,7 @@ class Known:
             end = bisect_left(decoded.rows, span.first_row + len(span.offsets))
             memory = self._ids.get(span.partition)
             if memory is None:
-                memory = self.restore(batch.topic, span.partition, span.offsets[0], decoder, steady, now_ms)
+                memory = self.restore(batch.topic, span.partition, span.offsets[0], decoder, columns, now_ms)
             for position, same in memory.add(ids[first:end], contents[first:end]).items():
                 repeated[first + position] = same
         if not repeated:
@@ -82,9 +87,17 @@ class Known:
         decoded.reject({position: _CHANGED for position, same in repeated.items() if not same}, also_drop=repeated)
         return dropped
 
-    def inconsistent(self, events: list[Event], values: Floats, steady: Steady) -> list[int]:
-        """Return the positions of events whose patient was somebody else before; `values` (n, features) are theirs."""
-        return self._patients.add(patients_of(events), values[:, steady.columns], steady.most)
+    def odd(self, events: list[Event], values: Floats, columns: PatientColumns) -> dict[Signal, list[int]]:
+        """Return the positions of events whose patient was somebody else before, or that many patients had.
+
+        `values` (n, features) are theirs, NaN where missing.
+        """
+        patients = patients_of(events)
+        found: dict[Signal, list[int]] = {
+            "inconsistent": self._patients.add(patients, values[:, columns.steady], columns.most),
+            "copied": self._copies.add(patients, values[:, columns.measured]),
+        }
+        return {signal: positions for signal, positions in found.items() if positions}
 
     def committed(self) -> None:
         for memory in self._ids.values():
@@ -99,10 +112,10 @@ class Known:
     def reassigned(self) -> None:
         """Forget everything: what partitions had meanwhile is not known here."""
         self._ids.clear()
-        self._patients = PatientMemory()
+        self._patients, self._copies = PatientMemory(), CopyMemory()
 
     def restore(
-        self, topic: str, partition: int, before: int, decoder: Decoder[Event], steady: Steady, now_ms: int
+        self, topic: str, partition: int, before: int, decoder: Decoder[Event], columns: PatientColumns, now_ms: int
     ) -> IdMemory:
         """Learn what a partition had before an offset; raises `RetryableError`, and then knows none of its events."""
         made = IdMemory()
@@ -110,7 +123,9 @@ class Known:
             decoded = decoder(batch, now_ms)
             made.add(*_hashes(batch, decoded))
             made.committed()
-            self._patients.learn(*steady.of(decoded.records), steady.most)
+            patients, values = columns.of(decoded.records)
+            self._patients.learn(patients, values[:, columns.steady], columns.most)
+            self._copies.add(patients, values[:, columns.measured])
         self._ids[partition] = made
         return made
 

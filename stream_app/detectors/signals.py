@@ -1,40 +1,35 @@
 """From a batch to what is worth telling of it: signals, counted for each source."""
 
 from collections import Counter
-from collections.abc import Iterable
-
-import numpy as np
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
 from contracts.detection import MAX_SAMPLES, MAX_SOURCES, SIGNAL_OF, Part, Signal, Signals, SourceSignals
 from contracts.events import Event, Outcome
 from stream_app.batch import Batch
 from stream_app.decode import Decoded
-from stream_app.score import Scored
 
-_NEAR = 0.02
-"""A score so close to the threshold is "near": few patients have one, a search for the boundary has little else."""
+_SOURCE, _SOURCE_AND_ID = attrgetter("source"), attrgetter("source", "event_id")
 
 
 def of_events(
     batch: Batch,
     decoded: Decoded[Event],
-    scored: Scored | None,
     repeated: list[Event],
-    inconsistent: list[int],
+    odd: Mapping[Signal, list[int]],
     part: Part | None,
     now_ms: int,
 ) -> Signals:
     """Return the signals of a batch of patient events.
 
-    `repeated` were dropped, `inconsistent` are positions in `decoded`, `part` is the sketch of what was scored.
+    `repeated` were dropped; `odd` has the positions in `decoded` of those that show a signal; `part` is the sketch of
+    what was scored.
     """
     found = _Found()
-    if scored is not None:
-        found.count("scored", Counter(event.source for event in decoded.records))
-        near = np.flatnonzero(np.abs(scored.probabilities - scored.threshold) < _NEAR).tolist()
-        found.add("near_threshold", ((decoded.records[row].source, decoded.records[row].event_id) for row in near))
+    found.count("scored", Counter(map(_SOURCE, decoded.records)))
+    for signal, positions in odd.items():
+        found.add(signal, (_SOURCE_AND_ID(decoded.records[position]) for position in positions))
     found.add("repeated", ((event.source, event.event_id) for event in repeated))
-    found.add("inconsistent", ((decoded.records[row].source, decoded.records[row].event_id) for row in inconsistent))
     _add_rejected(found, batch, decoded)
     return Signals(now_ms, found.sources(), part)
 

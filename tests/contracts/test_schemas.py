@@ -110,6 +110,7 @@ def prediction(**changes: Any) -> dict[str, Any]:
         threshold=0.4,
         authenticated=True,
         missing=0,
+        anomaly=0.5,
         observed_at=AT_MS,
         scored_at=AT_MS,
     )
@@ -120,7 +121,8 @@ def prediction(**changes: Any) -> dict[str, Any]:
     ("changes", "expected"),
     [
         ({}, True),
-        ({"decision": "insufficient_data", "probability": None, "missing": 7}, True),
+        ({"decision": "insufficient_data", "probability": None, "anomaly": None, "missing": 7}, True),
+        ({"anomaly": 1.5}, False),
         ({"a field of a later version": 1}, True),
         ({"decision": "insufficient_data"}, False),
         ({"probability": None}, False),

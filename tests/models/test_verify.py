@@ -270,8 +270,16 @@ SIGNED_FAULTS: dict[str, tuple[Damage, str]] = {
         "model.onnx: expected an input of any number of rows by 12 features",
     ),
     "reference statistics of another feature table": (
-        edit_manifest(lambda m: m["feature_table"]["features"][0].update(name="weight")),
+        edit_manifest(lambda m: m["feature_table"]["features"][1].update(name="weight")),
         "expected columns of the feature table",
+    ),
+    "a limit of a feature that is not there": (
+        edit_manifest(lambda m: m["feature_table"]["limits"][0].update(weights={"weight": 1})),
+        "expected limits and needs of its features, got weight",
+    ),
+    "distances of a table of another width": (
+        edit_manifest(lambda m: m["reference_statistics"]["likeness"]["mean"].pop()),
+        "likeness: expected 13 features",
     ),
     "thresholds that fall": (
         edit_manifest(lambda m: m["reference_statistics"]["nulls"]["age"]["thresholds"].sort(reverse=True)),

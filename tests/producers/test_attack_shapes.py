@@ -116,6 +116,16 @@ def opposite_diagnosis(mine: Records) -> bool:
     return all(decode_outcome(record.value or b"").diagnosis == 1 - true[record.event_id] for record in mine)
 
 
+def measures_more(mine: Records) -> bool:
+    before = {record.event_id: record for record in clean() if record.topic is EVENTS}
+    true, sent = features([before[record.event_id] for record in mine]), features(mine)
+    rate = HEART_DISEASE.names.index("thalch")
+    known = ~np.isnan(true[:, rate])
+    return bool(
+        (sent[known, rate] == np.minimum(true[known, rate] + 22, 250)).all() and (sent[:, :2] == true[:, :2]).all()
+    )
+
+
 def of_one_source(mine: Records) -> bool:
     return len({record.source for record in mine}) == 1
 
@@ -136,6 +146,7 @@ SHAPES: dict[str, Shape] = {
     "flood": lambda mine, _: of_one_source(mine) and of_many_patients(mine),
     "flood-patient": lambda mine, _: of_one_patient(mine),
     "malformed-flood": lambda mine, _: of_one_source(mine) and len({r.expected for r in mine}) >= 12,
+    "sensors-off": lambda mine, _: of_one_source(mine) and measures_more(mine),
     "silence": lambda mine, stream: (
         of_one_source(mine)
         and not any(r.source == mine[0].source and not r.attack for r in of_topics(stream)[EVENTS.name][AFTER:])

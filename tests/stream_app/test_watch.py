@@ -10,17 +10,25 @@ import pytest
 from contracts.alerts import Alert
 from contracts.detection import SIGNAL_OF, Signal, Signals, SourceSignals
 from contracts.reasons import Reason
-from stream_app.detectors.counts import EVERYBODY, Counts
+from stream_app.detectors.counts import EVERYBODY, OF_SCORED, Counts
 from stream_app.detectors.rules import CountRule, DetectionRule, load_rules
 from stream_app.detectors.watch import Watch
 
 AT_MS = 1_790_000_040_000  # a whole minute
 ROOT = Path(__file__).parents[2]
 RULES = {rule.id: rule for rule in load_rules().count}
-ATLAS = {"AML.T0073", "AML.T0046", "AML.T0091", "AML.T0059", "AML.T0029", "AML.T0043", "AML.T0043.001", "AML.T0024"}
-
-
-OF_SCORED = ("near_threshold", "inconsistent")
+ATLAS = {
+    "AML.T0043.004",
+    "AML.T0024.002",
+    "AML.T0073",
+    "AML.T0046",
+    "AML.T0091",
+    "AML.T0059",
+    "AML.T0029",
+    "AML.T0043",
+    "AML.T0043.001",
+    "AML.T0024",
+}
 
 
 def seen(at_ms: int, counts: dict[Signal, int], source: str = "icu/bed-4") -> Signals:
