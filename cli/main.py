@@ -23,6 +23,7 @@ _COMMANDS = {
     "keys": "Make keys.",
     "train": "Train, export and sign a model.",
     "verify": "Verify a signed model.",
+    "provenance": "Show and verify where a model comes from.",
     "release": "Let a signed model score: announce it to the workers.",
     "approve": "Sign what waits for further signers.",
     "rollback": "Let an earlier model score again.",

@@ -14,6 +14,7 @@ from contracts.settings import Settings
 from contracts.topics import RELEASES
 from models.keyfile import KeyFile
 from models.lifecycle import stages
+from models.provenance import PROVENANCE, chain, check_chain
 from models.release import listed, sign_release, sign_step
 from models.release_log import ReleaseLog
 from models.roots import read_root
@@ -82,8 +83,21 @@ def release_bundle(
     files = read_bundle(bundle)
     digest = verify_files(files, log.trust.pems, where=bundle).digest
     version = log.next_version(role)
+    if PROVENANCE in log.trust.root.roles[role].attestations:
+        check_chain(files, log.trust.keys, str(bundle))
+    whole = not any(link.fault for link in chain(files, log.trust.keys))
     at_ms = now_ms()
-    statement = sign_release(listed(files), digest, log, signer, role=role, reason=reason, now_ms=at_ms, days=days)
+    statement = sign_release(
+        listed(files),
+        digest,
+        log,
+        signer,
+        role=role,
+        reason=reason,
+        now_ms=at_ms,
+        days=days,
+        attestations=(PROVENANCE,) if whole else (),
+    )
     store = open_store(settings.store)
     for content in files.values():
         store.put(content)

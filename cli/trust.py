@@ -30,7 +30,10 @@ def show(settings: Settings) -> None:
     from cli.tables import print_table, when
 
     root = read_releases(settings).trust.root
-    needed = ", ".join(f"{policy.threshold} for a {role}" for role, policy in root.roles.items())
+    needed = ", ".join(
+        f"{policy.threshold} for a {role}" + "".join(f" with {each}" for each in policy.attestations)
+        for role, policy in root.roles.items()
+    )
     click.echo(f"trust root {root.version}, until {when(root.expires_at)}")
     click.echo(f"signers needed: {needed}, {root.root_threshold} for the next trust root")
     print_table(
@@ -125,6 +128,26 @@ def threshold(settings: Settings, what: Role | Literal["roots"], count: int, key
     from models.roots import with_threshold
 
     _announce_next(settings, key, lambda root: with_threshold(root, what, count))
+
+
+@command.command
+@click.argument("role", type=click.Choice(ROLES))
+@click.option("--wanted/--not-wanted", default=True, help="Whether it is a must from now on  [wanted]")
+@KEY_OPTION
+@setting_options("bootstrap", "topic_prefix", "keys")
+def provenance(settings: Settings, role: Role, wanted: bool, key: Path | None) -> None:
+    """Want a whole chain of provenance in each bundle that is released in a role: only the pipeline makes one.
+
+    A bundle with a hole in its chain is then refused by every worker, whoever signed its release.
+
+    \b
+    Example:
+      cardiosentry trust provenance champion
+    """
+    from models.provenance import PROVENANCE
+    from models.roots import with_attestation
+
+    _announce_next(settings, key, lambda root: with_attestation(root, role, PROVENANCE, wanted=wanted))
 
 
 def _announce_next(settings: Settings, key: Path | None, change: Callable[[TrustRoot], TrustRoot]) -> None:

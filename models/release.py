@@ -40,6 +40,7 @@ def sign_release(
     reason: str,
     now_ms: int,
     days: int,
+    attestations: tuple[str, ...] = (),
 ) -> bytes:
     """Return a release of the bundle of these `files` as the next version of `role`, signed by `key`.
 
@@ -55,6 +56,7 @@ def sign_release(
         created_at=now_ms,
         expires_at=now_ms + days * DAY_MS,
         reason=reason,
+        attestations=attestations,
         revoked=tuple(sorted(log.revoked)),
     )
     return encode_envelope(seal(RELEASE_TYPE, msgspec.json.encode(statement), [key]))
@@ -63,7 +65,15 @@ def sign_release(
 def sign_rollback(earlier: Release, log: ReleaseLog, key: KeyProvider, *, reason: str, now_ms: int, days: int) -> bytes:
     """Return a release of an earlier bundle as the next version of its role: a version never goes back."""
     return sign_release(
-        earlier.files, earlier.digest, log, key, role=earlier.role, reason=reason, now_ms=now_ms, days=days
+        earlier.files,
+        earlier.digest,
+        log,
+        key,
+        role=earlier.role,
+        reason=reason,
+        now_ms=now_ms,
+        days=days,
+        attestations=earlier.attestations,
     )
 
 

@@ -73,6 +73,14 @@ def with_threshold(root: TrustRoot, what: Role | Literal["roots"], count: int) -
     return msgspec.structs.replace(root, roles={**root.roles, what: policy})
 
 
+def with_attestation(root: TrustRoot, role: Role, attestation: str, *, wanted: bool) -> TrustRoot:
+    """Return the root in which each release of the role must carry an attestation, or need not any more."""
+    policy = root.roles.get(role, RolePolicy())
+    others = tuple(each for each in policy.attestations if each != attestation)
+    policy = msgspec.structs.replace(policy, attestations=(*others, attestation) if wanted else others)
+    return msgspec.structs.replace(root, roles={**root.roles, role: policy})
+
+
 def sign_next(root: TrustRoot, key: KeyProvider, *, now_ms: int) -> bytes:
     """Return `root` as the next version, signed by `key`, for another year."""
     following = msgspec.structs.replace(

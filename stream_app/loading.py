@@ -9,6 +9,7 @@ from contracts.errors import ModelRejected
 from contracts.events import Event, event_type
 from contracts.features import FeatureTable
 from contracts.releases import Release, table_digest
+from models.provenance import PROVENANCE, check_chain
 from models.release_log import ReleaseLog
 from models.scorer import Scorer
 from models.store import Store
@@ -34,7 +35,10 @@ class Loader:
         files = {file.name: self._store.get(file.sha256, file.size) for file in release.files}
         check_files(release, files)
         where = Path(f"release {release.role} {release.version}")
-        bundle = verify_files(files, self._releases.trust_of(release).pems, where=where)
+        trust = self._releases.trust_of(release)
+        bundle = verify_files(files, trust.pems, where=where)
+        if PROVENANCE in trust.root.roles[release.role].attestations:
+            check_chain(files, trust.keys, str(where))
         if bundle.digest != release.digest:
             raise ModelRejected(f"{where}: expected the bundle {release.digest}, got {bundle.digest}")
         _check_table(bundle.manifest.feature_table, self._releases.trust.root.feature_table, where)

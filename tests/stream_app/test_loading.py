@@ -1,6 +1,7 @@
 """From a release to a model: what does not fit together does not load."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from contracts.errors import ModelRejected, RetryableError
 from contracts.features import FeatureTable
 from contracts.heart_disease import HEART_DISEASE
 from contracts.releases import DAY_MS, RELEASE_TYPE, ROOT_TYPE, Release, ReleasedFile
-from models.bundle import bundle_digest
+from models.bundle import MODEL_FILE, bundle_digest
 from models.dsse import encode_envelope, seal
 from models.keyfile import KeyFile
+from models.provenance import PROVENANCE, STEPS, file_of
 from models.release_log import ReleaseLog
-from models.roots import make_first_root
+from models.roots import make_first_root, with_attestation
+from models.sign import sign_bundle
 from models.store import DirectoryStore
 from models.trust import first_root
 from models.verify import read_bundle
@@ -24,6 +27,7 @@ from stream_app.loading import Loader
 from stream_app.model_slot import LoadedModel
 from tests.conftest import Trained
 from tests.models.signers import BOB, NOW_MS
+from tests.models.test_provenance import made as chain_of
 from tests.stream_app.support import CHECKS, batch_of, good_event, wire
 from tests.stream_app.support import NOW_MS as SCORED_MS
 
@@ -31,14 +35,27 @@ Change = Callable[[dict[str, bytes]], object]
 
 
 def load(
-    trained: Trained, store: DirectoryStore, release: Release, *then: bytes, table: FeatureTable = HEART_DISEASE
+    trained: Trained,
+    store: DirectoryStore,
+    release: Release,
+    *then: bytes,
+    table: FeatureTable = HEART_DISEASE,
+    wanting: str = "",
 ) -> LoadedModel:
     """Load a release that was accepted, and followed by the records `then`."""
     key = KeyFile.load(trained.private_key)
-    log = ReleaseLog(first_root(make_first_root(key, "Ada", table, now_ms=NOW_MS)))
+    log = ReleaseLog(first_root(_root(key, table, wanting)))
     for record in (encode_envelope(seal(RELEASE_TYPE, msgspec.json.encode(release), [key])), *then):
         log.read(record)
     return Loader(store, log, lambda event: Decoder(event, "observed_at", require_mac=True, **CHECKS))(release)
+
+
+def _root(key: KeyFile, table: FeatureTable, wanting: str) -> bytes:
+    made = make_first_root(key, "Ada", table, now_ms=NOW_MS)
+    if not wanting:
+        return made
+    root = with_attestation(first_root(made).root, "champion", wanting, wanted=True)
+    return encode_envelope(seal(ROOT_TYPE, msgspec.json.encode(root), [key]))
 
 
 def release_of(files: dict[str, bytes], **changes: object) -> Release:
@@ -121,3 +138,23 @@ def test_a_released_bundle_must_carry_its_own_signature(trained: Trained, store:
     change(files)
     with pytest.raises(ModelRejected, match=said):
         load(trained, store, release_of(put(store, files)))
+
+
+@pytest.mark.parametrize("without", ["", *STEPS])
+def test_where_provenance_is_wanted_a_bundle_with_a_hole_in_its_chain_is_refused(
+    trained: Trained, store: DirectoryStore, tmp_path: Path, without: str
+) -> None:
+    """Whatever the release says of itself, and however well bundle and release are signed."""
+    bundle = Path(shutil.copytree(trained.bundle, tmp_path / "bundle"))
+    statements = chain_of((bundle / MODEL_FILE).read_bytes(), KeyFile.load(trained.private_key))
+    for name, content in statements.items():
+        if name not in (MODEL_FILE, file_of(without)):
+            (bundle / name).write_bytes(content)
+    sign_bundle(bundle, trained.private_key)
+    release = release_of(put(store, read_bundle(bundle)), attestations=(PROVENANCE,))
+    if not without:
+        assert load(trained, store, release, wanting=PROVENANCE).bundle.digest == release.digest
+        return
+    with pytest.raises(ModelRejected, match=f"provenance of {without}: expected a statement of this step"):
+        load(trained, store, release, wanting=PROVENANCE)
+    assert load(trained, store, release).bundle.digest == release.digest
