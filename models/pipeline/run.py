@@ -58,11 +58,15 @@ class Done(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Step:
-    """One step: `does` says what, for people; `run` does it and raises `UserError` where it cannot."""
+    """One step: `does` says what, for people; `run` does it and raises `UserError` where it cannot.
+
+    What a `gate` does not let pass ends the run; other steps find what the next gate judges.
+    """
 
     name: str
     does: str
     run: Callable[["Workspace"], Report]
+    gate: bool = False
 
 
 @dataclass
@@ -80,9 +84,8 @@ class Workspace:
 
     def statements(self) -> dict[str, bytes]:
         """Return the signed statements so far, by the name that they have in a bundle."""
-        return {
-            file_of(step): (self.directory(step) / file_of(step)).read_bytes() for step in PROVEN if step in self.done
-        }
+        paths = (self.directory(step) / file_of(step) for step in PROVEN if step in self.done)
+        return {path.name: path.read_bytes() for path in paths if path.exists()}
 
 
 Listener = Callable[[Step, "Done | None"], None]
@@ -90,7 +93,7 @@ Listener = Callable[[Step, "Done | None"], None]
 
 
 def execute(workspace: Workspace, steps: Sequence[Step], listen: Listener = lambda *_: None) -> bool:
-    """Do the steps that are not done yet; return whether all passed. Stops at the first that did not.
+    """Do the steps that are not done yet; return whether all passed. Stops at the first gate that says no.
 
     Raises `UserError` where a step cannot be done; what was done before it stays.
     """
@@ -102,10 +105,10 @@ def execute(workspace: Workspace, steps: Sequence[Step], listen: Listener = lamb
             found = _do(workspace, step, rests_on)
         workspace.done[step.name] = found
         listen(step, found)
-        if not found.report.passed:
+        if step.gate and not found.report.passed:
             return False
         rests_on = sha256_of(workspace.directory(step.name) / _DONE_FILE)
-    return True
+    return all(done.report.passed for done in workspace.done.values())
 
 
 def forget(workspace: Workspace, steps: Sequence[Step], name: str) -> None:
@@ -188,7 +191,7 @@ def _do(workspace: Workspace, step: Step, rests_on: str) -> Done:
     started, begun_s = _now(), time.monotonic()
     report = step.run(workspace)
     done = Done(report, rests_on, started, _now(), time.monotonic() - begun_s)
-    if step.name in PROVEN and report.passed:
+    if step.name in PROVEN and all(each.report.passed for each in (*workspace.done.values(), done)):
         write_whole(directory / file_of(step.name), _statement(workspace, step.name, done))
     write_whole(directory / _DONE_FILE, msgspec.json.format(msgspec.json.encode(done), indent=1))
     return done

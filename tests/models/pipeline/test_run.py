@@ -29,7 +29,7 @@ class Steps:
         self.fails: str | None = None
 
     def __call__(self) -> list[Step]:
-        return [Step(name, f"does {name}", self._run(name)) for name in NAMES]
+        return [Step(name, f"does {name}", self._run(name), gate=name.startswith("gate")) for name in NAMES]
 
     def _run(self, name: str) -> Callable[[Workspace], Report]:
         def run(workspace: Workspace) -> Report:
@@ -80,6 +80,16 @@ def test_a_gate_that_says_no_ends_the_run_and_is_asked_again_by_the_next(tmp_pat
     steps.fails = None
     assert execute(run_of(tmp_path, resume=workspace.run.id), steps())
     assert steps.made == ["collect", "gate-1", *NAMES[1:]]
+
+
+def test_what_a_step_finds_is_for_the_next_gate_to_judge_and_no_statement_says_that_it_passed(
+    tmp_path: Path, steps: Steps
+) -> None:
+    steps.fails = "evaluate"
+    workspace = run_of(tmp_path)
+    assert not execute(workspace, steps())
+    assert steps.made == list(NAMES)  # this gate-2 judges nothing
+    assert list(workspace.statements()) == [f"provenance-{step}.json" for step in ("collect", "gate-1", "train")]
 
 
 def test_another_policy_does_everything_again(tmp_path: Path, steps: Steps) -> None:
