@@ -3,7 +3,7 @@
 Internal (topic detection-signals): no consumer but CardioSentry's own, and free to change with it.
 """
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -49,6 +49,14 @@ MAX_SAMPLES = 3
 MAX_SOURCES = 200
 """Of one batch; what more there are is counted under the source ""."""
 
+# Bounds, because whoever may write to the topic chooses what is read there.
+Moment = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+"""Epoch milliseconds, to the end of the year 9999: the last that a date can hold."""
+Number = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+SourceName = Annotated[str, msgspec.Meta(max_length=131)]
+Sample = Annotated[str, msgspec.Meta(max_length=300)]
+Samples = Annotated[list[Sample], msgspec.Meta(max_length=MAX_SAMPLES)]
+
 
 class SourceSignals(msgspec.Struct, frozen=True):
     """Of one source: how often each signal was seen, and where for a few of them.
@@ -56,21 +64,21 @@ class SourceSignals(msgspec.Struct, frozen=True):
     A sample is an event id, or topic/partition/offset of a record that went to quarantine.
     """
 
-    counts: dict[Signal, int] = {}
-    samples: dict[Signal, list[str]] = {}
+    counts: dict[Signal, Number] = {}
+    samples: dict[Signal, Samples] = {}
 
 
 class Part(msgspec.Struct, frozen=True):
     """A batch's scored events in a sketch (models/sketch.py), by the bins of the model that scored them."""
 
     digest: str
-    events: int
-    totals: list[int]
+    events: Number
+    totals: list[Annotated[int, msgspec.Meta(ge=-(10**12), le=10**12)]]
 
 
 class Signals(msgspec.Struct, frozen=True):
     """Of one batch, processed at `at` (epoch milliseconds). The source "" is whatever could not be read."""
 
-    at: int
-    sources: dict[str, SourceSignals]
+    at: Moment
+    sources: dict[SourceName, SourceSignals]
     part: Part | None = None
