@@ -50,7 +50,7 @@ RELEASES = Topic(
 
 SIGNALS = Topic(
     name="detection-signals",
-    key='"signals"',
+    key='"signals"; "state" for what the one that watches remembers (MessagePack)',
     holds="what workers saw of each source, for the one of them that watches",
     partitions=1,
     retention_ms=_DAY_MS,

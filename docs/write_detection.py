@@ -15,10 +15,11 @@ origins of records to look at; never a patient's features.
 
 - Counts are kept in windows that follow each other. A rule that goes on firing is told again after ten minutes, with
   what came since.
-- At most 30 alerts a minute are written, and 20,000 counts kept, those that moved last: a flood of sources costs
-  neither memory nor sleep. How many alerts were not written stands in the next.
-- What the watching worker knows follows from the last 20,000 records of detection-signals: whoever takes the topic over
-  reads them again, and tells nothing twice that they hold.
+- At most 30 alerts a minute are written, and 5,000 counts and 10,000 rates kept, those that moved last: a flood of
+  sources costs neither memory nor sleep. How many alerts were not written stands in the next.
+- What the watching worker knows it writes into detection-signals, once in a minute of their time or 4,000 signals, in
+  the transaction of the alerts that it came to. Whoever takes the topic over goes on from there and from the signals
+  since: it tells what its predecessor would have told, and nothing twice.
 - A rule of scope "all" counts over all sources: whoever forges a record chooses what source it names.
 - Every scored event of the champion goes into a sketch: counts in bins of each feature, of the score and of how many
   values are missing, and products of each two features. Windows of at least 20 events are compared with the reference
@@ -39,8 +40,12 @@ def fires(rule: DetectionRule) -> str:
     match rule:
         case CountRule():
             of = "of one source" if rule.scope == "source" else "of all sources"
-            share = f", {rule.share * 100:g}% of the records or more" if rule.share else ""
-            return f"{rule.count} {rule.signal} in {rule.window_s} s {of}{share}"
+            limits = ", or ".join(
+                f"{limit.count} in {limit.window_s} s"
+                + (f" and {limit.share * 100:g}% of the records" if limit.share else "")
+                for limit in rule.limits
+            )
+            return f"{rule.signal} {of}: {limits}"
         case FloodRule():
             return f"{rule.factor:g} times the usual rate of one source, {rule.least} events in 10 s or more"
         case SilenceRule():

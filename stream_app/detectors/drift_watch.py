@@ -6,13 +6,17 @@ no opinion before `_LEARN_S`. What goes on is told once in `_QUIET_S`.
 
 import hashlib
 from collections.abc import Callable
+from typing import Annotated
+
+import msgspec
 
 from contracts.alerts import Alert, alert
-from contracts.detection import Signals
+from contracts.detection import Moment, Signals
 from contracts.releases import DAY_MS
+from models.recent import LONGEST
 from models.reference import ReferenceStatistics
 from models.sketch import Sketch
-from stream_app.detectors.drift import DriftDetector, Finding
+from stream_app.detectors.drift import DriftDetector, DriftState, Finding
 from stream_app.detectors.rules import DetectionRule
 from stream_app.model_slot import LoadedModel
 
@@ -22,6 +26,22 @@ _MEASURED_WINDOWS = 1000
 _CLOSER = 1.25  # the detector is set anew when the time that a window takes has changed by this factor
 
 
+class ModelDriftState(msgspec.Struct, frozen=True):
+    """What is to be remembered of the model of `digest`: the window under way, its detector and what was told.
+
+    `window_ms` is how long a window took when the detector was set; since `since_ms` there were `windows` of them.
+    """
+
+    digest: str
+    window: Sketch | None
+    detector: DriftState | None
+    window_ms: Annotated[float, msgspec.Meta(ge=0)]
+    since_ms: Moment
+    windows: Annotated[int, msgspec.Meta(ge=0)]
+    told_ms: Moment | None
+    untold: int
+
+
 class DriftWatch:
     """Watches the champion's inputs and scores; `days` is the mean time between two false alarms."""
 
@@ -29,6 +49,15 @@ class DriftWatch:
         self._rule, self._champion, self._days = rule, champion, days
         self._digest = ""
         self._model: _ModelDrift | None = None
+        self._restored: ModelDriftState | None = None
+
+    @property
+    def state(self) -> ModelDriftState | None:
+        return self._model.state(self._digest) if self._model else self._restored
+
+    def restore(self, state: ModelDriftState | None) -> None:
+        """Go on from the state of another, once the champion that it is of scores."""
+        self._restored = state
 
     def see(self, signals: Signals) -> list[Alert]:
         """Take the signals of a batch; return the alerts that they come to."""
@@ -42,6 +71,9 @@ class DriftWatch:
             reference = champion.bundle.manifest.reference_statistics
             self._digest = part.digest
             self._model = _ModelDrift(reference, self._days * DAY_MS) if reference else None
+            if self._model and self._restored and self._restored.digest == part.digest:
+                self._model.restore(self._restored)
+            self._restored = None
         if self._model is None or len(part.totals) != self._model.totals:
             return []
         findings = self._model.take(Sketch(part.events, tuple(part.totals)), signals.at)
@@ -88,6 +120,31 @@ class _ModelDrift:
         self._since_ms, self._windows = 0, 0
         self._told_ms: int | None = None
 
+    def state(self, digest: str) -> ModelDriftState:
+        detector = self._detector.state if self._detector else None
+        return ModelDriftState(
+            digest,
+            self._window,
+            detector,
+            self.window_ms,
+            self._since_ms,
+            self._windows,
+            self._told_ms,
+            self.untold,
+        )
+
+    def restore(self, state: ModelDriftState) -> None:
+        """Go on from the state of another of the same model, unless it is of no such model's form."""
+        buckets = state.detector.buckets if state.detector else ()
+        sketches = [each for _, each in buckets] + ([state.window] if state.window else [])
+        good = all(each.events > 0 and len(each.totals) == self.totals for each in sketches)
+        if not good or len(buckets) > LONGEST or bool(state.detector) != bool(state.window_ms):
+            return
+        self._window, self.window_ms, self.untold = state.window, state.window_ms, state.untold
+        self._since_ms, self._windows, self._told_ms = state.since_ms, state.windows, state.told_ms
+        if state.detector:
+            self._detector = self._set(state.detector)
+
     def take(self, sketch: Sketch, at_ms: int) -> list[Finding]:
         """Take a part of the window; return what is to be told."""
         window = self._window + sketch if self._window else sketch
@@ -115,9 +172,12 @@ class _ModelDrift:
             self._windows = 0
         if self._detector is None or not 1 / _CLOSER < window_ms / self.window_ms < _CLOSER:
             self.window_ms = window_ms
-            spacing = max(self._spacing_ms / window_ms, self._reference.spacings[0])
-            state = self._detector.state if self._detector else None
-            self._detector = DriftDetector(self._reference, spacing, state=state)
+            self._detector = self._set(self._detector.state if self._detector else None)
+
+    def _set(self, state: DriftState | None) -> DriftDetector:
+        """Return a detector that goes on from `state`, set by the time that a window takes."""
+        spacing = max(self._spacing_ms / self.window_ms, self._reference.spacings[0])
+        return DriftDetector(self._reference, spacing, state=state)
 
 
 def _shares(bins: dict[str, float]) -> str:

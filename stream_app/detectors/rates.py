@@ -2,35 +2,36 @@
 
 A source's usual rate is an exponentially weighted mean over windows of `_WINDOW_S`, known after `_WINDOWS` of them;
 what is far above counts for no more than double, so that a flood does not become usual before it is told.
-`_MAX_SOURCES` are known, those that sent last. Times are those of the signals: if nothing comes from anybody, nothing
+`MAX_SOURCES` are known, those that sent last. Times are those of the signals: if nothing comes from anybody, nothing
 is told; that is for the lag and rate metrics.
 """
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from itertools import islice
+
+import msgspec
 
 from contracts.alerts import Alert, alert
-from contracts.detection import Signals
+from contracts.detection import Moment, Signals, SourceName
 from stream_app.detectors.counts import QUIET_S
 from stream_app.detectors.rules import FloodRule, SilenceRule
 
 _WINDOW_S = 10
 _WINDOWS = 12
 _WEIGHT = 0.1  # of the newest window: the mean looks back about 100 s
-_MAX_SOURCES = 10_000
+MAX_SOURCES = 10_000
 
 
-@dataclass(slots=True)
-class _Rate:
+class Rate(msgspec.Struct, array_like=True):
     """Of one source: events of the window under way, the mean of those before, and how many these are."""
 
     window: int
     seen: int = 0
     usual: float = 0.0
     windows: int = 0
-    last_ms: int = 0
-    told_flood_ms: int | None = None
+    last_ms: Moment = 0
+    told_flood_ms: Moment | None = None
     silent: bool = False
 
     def close(self, window: int) -> None:
@@ -44,16 +45,32 @@ class _Rate:
         self.window, self.seen = window, 0
 
 
+class RatesState(msgspec.Struct, frozen=True, array_like=True):
+    """What is to be remembered: the window under way, and each source's rate, the last that sent last."""
+
+    window: int = -1
+    rates: list[tuple[SourceName, Rate]] = []
+
+
 class Rates:
     """Learns each source's usual rate and says when one floods or falls silent."""
 
     def __init__(self, flood: FloodRule, silence: SilenceRule) -> None:
         self._flood, self._silence = flood, silence
-        self._rates: OrderedDict[str, _Rate] = OrderedDict()
+        self._rates: OrderedDict[str, Rate] = OrderedDict()
         self._window = -1
 
     def __len__(self) -> int:
         return len(self._rates)
+
+    @property
+    def state(self) -> RatesState:
+        return RatesState(self._window, list(self._rates.items()))
+
+    def restore(self, state: RatesState) -> None:
+        """Go on from the state of another."""
+        self._window = state.window
+        self._rates = OrderedDict(islice(state.rates, MAX_SOURCES))
 
     def see(self, signals: Signals) -> list[Alert]:
         """Take the signals of a batch; return the alerts that they come to."""
@@ -71,8 +88,8 @@ class Rates:
     def _sent(self, source: str, count: int, window: int, at_ms: int) -> list[Alert]:
         rate = self._rates.get(source)
         if rate is None:
-            rate = self._rates[source] = _Rate(window)
-            if len(self._rates) > _MAX_SOURCES:
+            rate = self._rates[source] = Rate(window)
+            if len(self._rates) > MAX_SOURCES:
                 self._rates.popitem(last=False)
         self._rates.move_to_end(source)
         if rate.silent:  # the time without events was no one's rate
@@ -106,7 +123,7 @@ class Rates:
         return alerts
 
 
-def _labels(source: str, rate: _Rate) -> dict[str, str]:
+def _labels(source: str, rate: Rate) -> dict[str, str]:
     return {"source": source, "usual": f"{rate.usual:.1f}", "window_s": str(_WINDOW_S)}
 
 

@@ -27,14 +27,20 @@ class DetectionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return Rule(self.id, self.name, self.version, f"docs/runbooks/{self.id}.md")
 
 
-class CountRule(DetectionRule, frozen=True, kw_only=True):
-    """Fires when a signal came at least `count` times in a window and made up at least `share` of the records there."""
+class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many are too many: `count` in a window that make up at least `share` of the records there."""
 
-    signal: Signal
-    scope: Literal["source", "all"]
     count: _Count
     window_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
     share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+
+
+class CountRule(DetectionRule, frozen=True, kw_only=True):
+    """Fires when a signal reaches one of its limits, of which the shorter window comes first."""
+
+    signal: Signal
+    scope: Literal["source", "all"]
+    limits: Annotated[tuple[Limit, ...], msgspec.Meta(min_length=1, max_length=2)]
 
 
 class FloodRule(DetectionRule, frozen=True, kw_only=True):

@@ -3,17 +3,32 @@
 `_ALERTS_A_MINUTE` alerts are written at most; how many were not is told with the next.
 """
 
+import hashlib
 from collections.abc import Callable
+
+import msgspec
 
 from contracts.alerts import Alert
 from contracts.detection import Signals
-from stream_app.detectors.counts import Counts
-from stream_app.detectors.drift_watch import DriftWatch
-from stream_app.detectors.rates import Rates
+from stream_app.detectors.counts import Counts, CountsState
+from stream_app.detectors.drift_watch import DriftWatch, ModelDriftState
+from stream_app.detectors.rates import Rates, RatesState
 from stream_app.detectors.rules import Rules
 from stream_app.model_slot import LoadedModel
 
 _ALERTS_A_MINUTE = 30
+
+
+class WatchState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All that a watch remembers. `rules` is the digest of those that it watches by."""
+
+    rules: str
+    minute: int
+    written: int
+    unwritten: int
+    counts: CountsState
+    rates: RatesState
+    drift: ModelDriftState | None
 
 
 class Watch:
@@ -30,6 +45,7 @@ class Watch:
     """
 
     def __init__(self, rules: Rules, champion: Callable[[], LoadedModel | None], false_alarm_days: float) -> None:
+        self._rules = hashlib.sha256(msgspec.msgpack.encode(rules)).hexdigest()
         self._counts = Counts(rules.count)
         self._rates = Rates(rules.flood, rules.silence)
         self._drift = DriftWatch(rules.drift, champion, false_alarm_days)
@@ -40,6 +56,29 @@ class Watch:
     def __len__(self) -> int:
         """How many counts and rates are kept."""
         return len(self._counts) + len(self._rates)
+
+    @property
+    def state(self) -> WatchState:
+        """What another of the same rules needs to go on where this one is; to be encoded before more is seen."""
+        return WatchState(
+            rules=self._rules,
+            minute=self._minute,
+            written=self._written,
+            unwritten=self._unwritten,
+            counts=self._counts.state,
+            rates=self._rates.state,
+            drift=self._drift.state,
+        )
+
+    def restore(self, state: WatchState) -> bool:
+        """Go on from the state of another, which must not be used elsewhere; return False if its rules were others."""
+        if state.rules != self._rules:
+            return False
+        self._minute, self._written, self._unwritten = state.minute, state.written, state.unwritten
+        self._counts.restore(state.counts)
+        self._rates.restore(state.rates)
+        self._drift.restore(state.drift)
+        return True
 
     def see(self, signals: Signals) -> list[Alert]:
         """Take the signals of a batch; return the alerts that they come to."""

@@ -12,7 +12,7 @@ from contracts.detection import Part, Signals
 from contracts.topics import MODEL_ALERTS, SIGNALS
 from models.verify import VerifiedBundle
 from stream_app.batch import Batch
-from stream_app.detectors.drift_watch import DriftWatch
+from stream_app.detectors.drift_watch import DriftWatch, ModelDriftState
 from stream_app.detectors.rules import load_rules
 from stream_app.detectors.watch import Watch
 from stream_app.model_slot import LoadedModel, Models
@@ -97,6 +97,48 @@ def test_parts_add_up_to_the_same_windows_however_they_came(
 
     whole = see(watch(champion), [*clean, *aged])
     assert see(watch(champion), list(halves())) == whole
+
+
+@pytest.mark.parametrize("taken_over_at", [0, 1, 59, 61, 120, 241, 250, 260])
+def test_drift_is_told_as_it_would_be_without_a_takeover(
+    champion: LoadedModel, clean: list[Signals], aged: list[Signals], taken_over_at: int
+) -> None:
+    def taken_over(watching: DriftWatch) -> DriftWatch:
+        state = msgspec.msgpack.encode(watching.state)
+        other = watch(champion)
+        other.restore(msgspec.msgpack.decode(state, type=ModelDriftState | None))
+        return other
+
+    records = [*clean, *aged]
+    one = watch(champion)
+    told = see(one, records[:taken_over_at])
+    told += see(taken_over(taken_over(one)), records[taken_over_at:])
+    assert told == see(watch(champion), records)
+
+
+def test_a_state_of_another_model_or_form_is_none(
+    champion: LoadedModel, clean: list[Signals], aged: list[Signals]
+) -> None:
+    one = watch(champion)
+    see(one, clean[:100])
+    state = one.state
+    assert state is not None
+    assert state.detector is not None
+    (size, bucket), *buckets = state.detector.buckets
+    empty = msgspec.structs.replace(bucket, events=0)
+    short = msgspec.structs.replace(bucket, totals=bucket.totals[1:])
+    for strange in (
+        msgspec.structs.replace(state, digest="sha256:other"),
+        msgspec.structs.replace(state, window_ms=0.0),
+        msgspec.structs.replace(state, window=short),
+        *(
+            msgspec.structs.replace(state, detector=msgspec.structs.replace(state.detector, buckets=changed))
+            for changed in (((size, empty), *buckets), ((size, short), *buckets), ((size, bucket),) * 100)
+        ),
+    ):
+        other = watch(champion)
+        other.restore(strange)
+        assert see(other, [*clean, *aged]) == see(watch(champion), [*clean, *aged])
 
 
 def test_drift_goes_to_model_alerts(champion: LoadedModel, clean: list[Signals], aged: list[Signals]) -> None:

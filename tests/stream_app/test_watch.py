@@ -10,13 +10,17 @@ import pytest
 from contracts.alerts import Alert
 from contracts.detection import SIGNAL_OF, Signal, Signals, SourceSignals
 from contracts.reasons import Reason
-from stream_app.detectors.counts import EVERYBODY, OF_SCORED, Counts
-from stream_app.detectors.rules import CountRule, DetectionRule, load_rules
+from stream_app.detectors.counts import EVERYBODY, MAX_COUNTS, OF_SCORED, Counts
+from stream_app.detectors.rates import MAX_SOURCES
+from stream_app.detectors.rules import CountRule, DetectionRule, Limit, load_rules
 from stream_app.detectors.watch import Watch
 
 AT_MS = 1_790_000_040_000  # a whole minute
 ROOT = Path(__file__).parents[2]
 RULES = {rule.id: rule for rule in load_rules().count}
+LIMITS = [
+    pytest.param(rule, limit, id=f"{rule.id}-{limit.window_s}s") for rule in RULES.values() for limit in rule.limits
+]
 ATLAS = {
     "AML.T0043.004",
     "AML.T0024.002",
@@ -35,38 +39,38 @@ def seen(at_ms: int, counts: dict[Signal, int], source: str = "icu/bed-4") -> Si
     return Signals(at_ms, {source: SourceSignals(counts, {name: [f"{name}-1"] for name in counts})})
 
 
-def least(rule: CountRule) -> dict[Signal, int]:
-    """Return the smallest counts at which the rule fires."""
-    others = int(rule.count / rule.share) - rule.count if rule.share else 0
-    counts: dict[Signal, int] = {rule.signal: rule.count}
-    counts["scored"] = rule.count + others if rule.signal in OF_SCORED else others
+def least(rule: CountRule, limit: Limit) -> dict[Signal, int]:
+    """Return the smallest counts at which the rule fires by this limit, and by no other."""
+    others = int(limit.count / limit.share) - limit.count if limit.share else 0
+    counts: dict[Signal, int] = {rule.signal: limit.count}
+    counts["scored"] = limit.count + others if rule.signal in OF_SCORED else others
     return counts
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_a_rule_fires_at_its_count_and_share_and_not_below(rule: CountRule) -> None:
-    (alert,) = Counts([rule]).see(seen(AT_MS, least(rule)))
-    assert (alert.rule.id, alert.labels["seen"]) == (rule.id, str(rule.count))
+@pytest.mark.parametrize(("rule", "limit"), LIMITS)
+def test_a_rule_fires_at_its_count_and_share_and_not_below(rule: CountRule, limit: Limit) -> None:
+    (alert,) = Counts([rule]).see(seen(AT_MS, least(rule, limit)))
+    assert (alert.rule.id, alert.labels["seen"]) == (rule.id, str(limit.count))
     assert alert.labels["source"] == ("icu/bed-4" if rule.scope == "source" else EVERYBODY)
-    assert alert.labels["samples"] == f"{rule.signal}-1"
-    assert Counts([rule]).see(seen(AT_MS, {**least(rule), rule.signal: rule.count - 1})) == []
-    if rule.share:
-        diluted = least(rule)
-        assert Counts([rule]).see(seen(AT_MS, {**diluted, "scored": 2 * diluted["scored"] + rule.count})) == []
+    assert (alert.labels["samples"], alert.labels["window_s"]) == (f"{rule.signal}-1", str(limit.window_s))
+    assert Counts([rule]).see(seen(AT_MS, {**least(rule, limit), rule.signal: limit.count - 1})) == []
+    if limit.share:
+        diluted = least(rule, limit)
+        assert Counts([rule]).see(seen(AT_MS, {**diluted, "scored": 2 * diluted["scored"] + limit.count})) == []
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_counts_add_up_over_batches_within_the_window_and_not_beyond(rule: CountRule) -> None:
-    counts = least(rule)
-    parts = [dict.fromkeys(counts, 1)] * rule.count
-    start = AT_MS - AT_MS % (rule.window_s * 1000)
-    rest = seen(start, {"scored": max(0, counts["scored"] - rule.count)})
+@pytest.mark.parametrize(("rule", "limit"), LIMITS)
+def test_counts_add_up_over_batches_within_the_window_and_not_beyond(rule: CountRule, limit: Limit) -> None:
+    counts = least(rule, limit)
+    parts = [dict.fromkeys(counts, 1)] * limit.count
+    start = AT_MS - AT_MS % (limit.window_s * 1000)
+    rest = seen(start, {"scored": max(0, counts["scored"] - limit.count)})
     together = Counts([rule])
     told = together.see(rest) + [found for part in parts for found in together.see(seen(start, part))]
     assert len(told) == 1
     apart = Counts([rule])
-    window_ms = rule.window_s * 1000
-    if rule.count > 1:
+    window_ms = limit.window_s * 1000
+    if limit.count > 1:
         assert [
             found for number, part in enumerate(parts) for found in apart.see(seen(start + number * window_ms, part))
         ] == []
@@ -74,10 +78,10 @@ def test_counts_add_up_over_batches_within_the_window_and_not_beyond(rule: Count
 
 def test_sources_are_judged_apart_but_for_what_anybody_can_claim() -> None:
     watch = Watch(load_rules(), lambda: None, 30)
-    half = RULES["replayed-events"].count // 2
+    half = RULES["replayed-events"].limits[0].count // 2
     assert watch.see(seen(AT_MS, {"repeated": half}, "icu/bed-1")) == []
     assert watch.see(seen(AT_MS, {"repeated": half}, "icu/bed-2")) == []
-    half = RULES["forged-records"].count // 2
+    half = RULES["forged-records"].limits[0].count // 2
     assert watch.see(seen(AT_MS, {"forged": half}, "icu/bed-1")) == []
     (alert,) = watch.see(seen(AT_MS, {"forged": half + 1}, "icu/bed-2"))
     assert alert.labels["claimed_sources"] == "icu/bed-2 icu/bed-1"
@@ -112,7 +116,7 @@ def test_a_flood_of_sources_is_bounded_in_memory_and_in_alerts() -> None:
     for number in range(60_000):
         told += watch.see(seen(AT_MS + number // 1000, {"repeated": 50}, f"ward/{number}"))
     assert len(told) == 30
-    assert len(watch) <= 20_000 + 10_000
+    assert len(watch) <= MAX_COUNTS + MAX_SOURCES
     (first,) = watch.see(seen(AT_MS + 60_000, {"repeated": 50}, "ward/last"))
     assert first.labels["alerts_not_written_before"] == str(60_000 - 30)
 
