@@ -15,6 +15,7 @@ from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
 from stream_app.detectors.known import Known
 from stream_app.detectors.signals import of_events, of_outcomes
+from stream_app.detectors.singles import near_of_new
 from stream_app.model_slot import LoadedModel, ModelSlot
 from stream_app.quarantine import Quarantined, Sealer, frame
 from stream_app.score import Scored
@@ -102,6 +103,7 @@ class EventPipeline:
             scored = models.champion.score(decoded, now_ms)
             predictions, result.decisions = scored.predictions, scored.decisions
             odd = models.champion.singles(scored) | self.known.odd(decoded.records, scored.values, columns)
+            odd["new_near"] = near_of_new(scored, odd.get("new_patient", []))
             keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]
             result.outputs[PREDICTIONS.name] = list(zip(keys, predictions, strict=True))
             result.newest_ms = max(map(_OBSERVED_AT, decoded.records), default=None)

@@ -20,7 +20,18 @@ QUIET_S = 600
 MAX_COUNTS = 5_000
 
 OF_SCORED: frozenset[Signal] = frozenset(
-    ("near_threshold", "outside_usual", "contradictory", "unusual", "copied", "inconsistent")
+    (
+        "near_threshold",
+        "just_below",
+        "outside_usual",
+        "contradictory",
+        "unusual",
+        "copied",
+        "inconsistent",
+        "new_patient",
+        "new_near",
+        "late",
+    )
 )
 """Signals of events that were scored, and are counted as such already."""
 
@@ -104,7 +115,8 @@ class Counts:
                 window.samples, window.claimed = [], {}
             window.seen += new
             window.records += records
-            window.samples += of.samples.get(rule.signal, [])[: MAX_SAMPLES - len(window.samples)]
+            if new and len(window.samples) < MAX_SAMPLES:
+                window.samples += of.samples.get(rule.signal, [])[: MAX_SAMPLES - len(window.samples)]
             for claimed, theirs in signals.sources.items() if new and source == EVERYBODY else ():
                 if claimed in window.claimed or len(window.claimed) < MAX_SAMPLES:
                     window.claimed[claimed] = window.claimed.get(claimed, 0) + theirs.counts.get(rule.signal, 0)

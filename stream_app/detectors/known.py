@@ -88,13 +88,15 @@ class Known:
         return dropped
 
     def odd(self, events: list[Event], values: Floats, columns: PatientColumns) -> dict[Signal, list[int]]:
-        """Return the positions of events whose patient was somebody else before, or that many patients had.
+        """Return the positions of events whose patient is new or was somebody else, or that many patients had.
 
         `values` (n, features) are theirs, NaN where missing.
         """
         patients = patients_of(events)
+        new, inconsistent = self._patients.add(patients, values[:, columns.steady], columns.most)
         found: dict[Signal, list[int]] = {
-            "inconsistent": self._patients.add(patients, values[:, columns.steady], columns.most),
+            "new_patient": new,
+            "inconsistent": inconsistent,
             "copied": self._copies.add(patients, values[:, columns.measured]),
         }
         return {signal: positions for signal, positions in found.items() if positions}

@@ -75,7 +75,7 @@ class PatientMemory:
 
     >>> memory, visits = PatientMemory(), np.array([[63, 1], [40, 0], [64, 1], [np.nan, 1], [40, 1]])
     >>> memory.add([1, 2, 1, 1, 2], visits, np.array([1, 0]))
-    [4]
+    ([0, 1], [4])
     """
 
     def __init__(self, capacity: int = PATIENTS) -> None:
@@ -88,8 +88,8 @@ class PatientMemory:
     def __len__(self) -> int:
         return len(self._slots)
 
-    def add(self, patients: Sequence[int], values: Floats, most: Floats) -> list[int]:
-        """Remember patients; return the positions where one differs from before by more than `most`.
+    def add(self, patients: Sequence[int], values: Floats, most: Floats) -> tuple[list[int], list[int]]:
+        """Remember patients; return the positions of who is new, and where one differs from before by more than `most`.
 
         `values` (n, features) are what does not change, NaN where missing; `most` (features,).
         """
@@ -97,10 +97,15 @@ class PatientMemory:
             self._slots.clear()
             self._values = np.empty((len(self._patients), len(most)))
         slots = np.fromiter(map(self._slots.get, patients, repeat(-1)), np.intp, len(patients))
+        new: list[int] = []
         for position in np.flatnonzero(slots < 0).tolist():
-            slots[position] = self._slot(patients[position], values[position])
+            slot = self._slots.get(patients[position])  # he may have come meanwhile
+            if slot is None:
+                slot = self._new_slot(patients[position], values[position])
+                new.append(position)
+            slots[position] = slot
         far = np.abs(values - self._values[slots]) > most
-        return np.flatnonzero(far.any(axis=1)).tolist()
+        return new, np.flatnonzero(far.any(axis=1)).tolist()
 
     def learn(self, patients: Sequence[int], values: Floats, most: Floats) -> None:
         """Remember patients of records that are committed."""
@@ -118,10 +123,8 @@ class PatientMemory:
             self._slots.pop(patient, None)
         self._uncommitted.clear()
 
-    def _slot(self, patient: int, values: Floats) -> int:
-        """Return the slot of a patient, a new one unless he has come meanwhile."""
-        if (known := self._slots.get(patient)) is not None:
-            return known
+    def _new_slot(self, patient: int, values: Floats) -> int:
+        """Give a patient a slot, and return it."""
         slot = self._next
         self._next = (slot + 1) % len(self._patients)
         if self._slots.get(self._patients[slot]) == slot:

@@ -43,6 +43,31 @@ class CountRule(DetectionRule, frozen=True, kw_only=True):
     limits: Annotated[tuple[Limit, ...], msgspec.Meta(min_length=1, max_length=2)]
 
 
+class ShareRule(DetectionRule, frozen=True, kw_only=True):
+    """Fires when `signal` came `factor` times as often among `of` as it used to, rather than as often.
+
+    That is e^`evidence` times as likely; a source is judged once `least` of `of` are known of it.
+    """
+
+    signal: Signal
+    of: Signal
+    factor: Annotated[float, msgspec.Meta(gt=1)]
+    evidence: Annotated[float, msgspec.Meta(gt=0)]
+    least: _Count
+
+
+class LateRule(DetectionRule, frozen=True, kw_only=True):
+    """Fires when `share` of a source's events are late while at most `others` of all others' are, for `minutes`.
+
+    These are minutes that follow each other, with `count` late events in all, of a source that sent as many in time.
+    """
+
+    count: _Count
+    minutes: _Count
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    others: Annotated[float, msgspec.Meta(ge=0, lt=1)]
+
+
 class FloodRule(DetectionRule, frozen=True, kw_only=True):
     """Fires when a source sends at least `factor` times its usual rate, and `least` events in a window."""
 
@@ -61,13 +86,15 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of them."""
 
     count: tuple[CountRule, ...]
+    share: tuple[ShareRule, ...]
+    late: LateRule
     flood: FloodRule
     silence: SilenceRule
     drift: DetectionRule
 
     @property
     def all(self) -> tuple[DetectionRule, ...]:
-        return (*self.count, self.flood, self.silence, self.drift)
+        return (*self.count, *self.share, self.late, self.flood, self.silence, self.drift)
 
 
 def load_rules() -> Rules:

@@ -9,6 +9,11 @@ from contracts.events import Event, Outcome
 from stream_app.batch import Batch
 from stream_app.decode import Decoded
 
+LATE_MS = 600_000
+"""Observed so long ago is "late": more than queues and retries take, less than a clock that is wrong by an hour."""
+
+_NAMED = 100  # of a batch and signal, whose ids may be samples: more cost time where most events show the signal
+
 _SOURCE, _SOURCE_AND_ID = attrgetter("source"), attrgetter("source", "event_id")
 
 
@@ -27,8 +32,12 @@ def of_events(
     """
     found = _Found()
     found.count("scored", Counter(map(_SOURCE, decoded.records)))
+    late = now_ms - LATE_MS
+    odd = {**odd, "late": [at for at, event in enumerate(decoded.records) if event.observed_at < late]}
     for signal, positions in odd.items():
-        found.add(signal, (_SOURCE_AND_ID(decoded.records[position]) for position in positions))
+        named, counted = positions[:_NAMED], positions[_NAMED:]
+        found.add(signal, (_SOURCE_AND_ID(decoded.records[position]) for position in named))
+        found.count(signal, Counter(decoded.records[position].source for position in counted))
     found.add("repeated", ((event.source, event.event_id) for event in repeated))
     _add_rejected(found, batch, decoded)
     return Signals(now_ms, found.sources(), part)

@@ -11,6 +11,12 @@ from stream_app.score import Scored
 NEAR = 0.02
 """A score so close to the threshold is "near": few patients have one, a search for the boundary has little else."""
 
+NEW_NEAR = 0.05
+"""The same of patients who are new: of these there are fewer, so more of each question is to count."""
+
+JUST_BELOW = 0.01
+"""Whoever moves an ill patient across moves him no further than he must."""
+
 UNUSUAL = 0.999
 """An event more unusual than this share of the reference's patients is told of."""
 
@@ -36,11 +42,19 @@ class Singles:
         values, missing = scored.values, np.isnan(scored.values)
         unfounded = missing[:, self._needed] & ~missing[:, self._needing]
         beyond = values[:, self._weighted] @ self._weights > self._most  # NaN is not above
+        above = scored.probabilities - scored.threshold
         found: dict[Signal, Any] = {
-            "near_threshold": np.abs(scored.probabilities - scored.threshold) < NEAR,
+            "near_threshold": np.abs(above) < NEAR,
+            "just_below": (above < 0) & (above > -JUST_BELOW),
             "outside_usual": ((values < self._low) | (values > self._high)).any(axis=1),
             "contradictory": np.concatenate([unfounded, beyond], axis=1).any(axis=1),
         }
         if scored.anomalies is not None:
             found["unusual"] = scored.anomalies >= UNUSUAL
         return {signal: np.flatnonzero(odd).tolist() for signal, odd in found.items() if odd.any()}
+
+
+def near_of_new(scored: Scored, new: list[int]) -> list[int]:
+    """Return the positions among `new`, those of new patients, whose scores are near the threshold."""
+    near = np.abs(scored.probabilities[new] - scored.threshold) < NEW_NEAR
+    return [new[at] for at in np.flatnonzero(near).tolist()]

@@ -15,7 +15,7 @@ import msgspec
 from stream_app.detectors.watch import WatchState
 
 KEY = b"state"
-MAX_STATE_BYTES = 16 * 1024 * 1024
+MAX_STATE_BYTES = 32 * 1024 * 1024
 _PART_BYTES = 512 * 1024
 _MAX_PARTS = MAX_STATE_BYTES // _PART_BYTES + 1  # zlib makes what cannot be compressed no longer than that
 _LEVEL = 1  # a fifth of the time of the default for a tenth more bytes

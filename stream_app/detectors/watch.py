@@ -5,6 +5,7 @@
 
 import hashlib
 from collections.abc import Callable
+from itertools import chain
 
 import msgspec
 
@@ -12,8 +13,10 @@ from contracts.alerts import Alert
 from contracts.detection import Signals
 from stream_app.detectors.counts import Counts, CountsState
 from stream_app.detectors.drift_watch import DriftWatch, ModelDriftState
+from stream_app.detectors.lateness import LateSources, LateSourcesState
 from stream_app.detectors.rates import Rates, RatesState
 from stream_app.detectors.rules import Rules
+from stream_app.detectors.shares import Shares, SharesState
 from stream_app.model_slot import LoadedModel
 
 _ALERTS_A_MINUTE = 30
@@ -27,6 +30,8 @@ class WatchState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     written: int
     unwritten: int
     counts: CountsState
+    shares: SharesState
+    late: LateSourcesState
     rates: RatesState
     drift: ModelDriftState | None
 
@@ -47,15 +52,18 @@ class Watch:
     def __init__(self, rules: Rules, champion: Callable[[], LoadedModel | None], false_alarm_days: float) -> None:
         self._rules = hashlib.sha256(msgspec.msgpack.encode(rules)).hexdigest()
         self._counts = Counts(rules.count)
+        self._shares = Shares(rules.share)
+        self._late = LateSources(rules.late)
         self._rates = Rates(rules.flood, rules.silence)
         self._drift = DriftWatch(rules.drift, champion, false_alarm_days)
+        self._detectors = (self._counts, self._shares, self._late, self._rates, self._drift)
         self._minute = -1
         self._written = 0
         self._unwritten = 0
 
     def __len__(self) -> int:
-        """How many counts and rates are kept."""
-        return len(self._counts) + len(self._rates)
+        """How many counts, shares and sources are kept."""
+        return len(self._counts) + len(self._shares) + len(self._late) + len(self._rates)
 
     @property
     def state(self) -> WatchState:
@@ -66,6 +74,8 @@ class Watch:
             written=self._written,
             unwritten=self._unwritten,
             counts=self._counts.state,
+            shares=self._shares.state,
+            late=self._late.state,
             rates=self._rates.state,
             drift=self._drift.state,
         )
@@ -76,6 +86,8 @@ class Watch:
             return False
         self._minute, self._written, self._unwritten = state.minute, state.written, state.unwritten
         self._counts.restore(state.counts)
+        self._shares.restore(state.shares)
+        self._late.restore(state.late)
         self._rates.restore(state.rates)
         self._drift.restore(state.drift)
         return True
@@ -86,7 +98,7 @@ class Watch:
         if minute > self._minute:
             self._minute, self._written = minute, 0
         alerts: list[Alert] = []
-        for found in (*self._counts.see(signals), *self._rates.see(signals), *self._drift.see(signals)):
+        for found in chain.from_iterable(detector.see(signals) for detector in self._detectors):
             if self._written >= _ALERTS_A_MINUTE:
                 self._unwritten += 1
                 continue

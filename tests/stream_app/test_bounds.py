@@ -23,7 +23,7 @@ def test_ten_million_distinct_ids_and_patients_take_no_more_memory_than_a_few_hu
     full = 0
     for number, batch in enumerate(batches()):
         assert ids.add(batch, batch) == {}
-        assert patients.add(batch, values, most) == []
+        assert patients.add(batch, values, most) == (batch, [])
         if number % 25 == 0:  # random numbers cost more than what is tested
             copies.add(batch, rng.random((_BATCH, 4)))
         for memory in (ids, patients):
@@ -34,4 +34,4 @@ def test_ten_million_distinct_ids_and_patients_take_no_more_memory_than_a_few_hu
     assert IDS <= len(ids) <= 2 * IDS + _BATCH
     assert len(patients) == PATIENTS
     assert ids.add([_DISTINCT - 1], [_DISTINCT - 1]) == {0: True}
-    assert patients.add([_DISTINCT - 1], np.array([[5.0, 0.0]]), most) == [0]
+    assert patients.add([_DISTINCT - 1], np.array([[5.0, 0.0]]), most) == ([], [0])

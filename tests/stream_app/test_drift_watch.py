@@ -17,6 +17,7 @@ from stream_app.detectors.rules import load_rules
 from stream_app.detectors.watch import Watch
 from stream_app.model_slot import LoadedModel, Models
 from stream_app.watching import SignalPipeline
+from tests.contracts.test_alerts import assert_ecs
 from tests.producers.support import AT_MS, synthetic
 from tests.stream_app.support import NOW_MS, Wire, batch_of, edited, loaded, pipeline_of, wire
 
@@ -72,6 +73,7 @@ def test_older_patients_are_told_of_once_with_the_shares_that_show_it(
     assert alert.event.dataset == "cardiosentry.model"
     assert alert.labels["model"] == champion.bundle.digest
     assert "age" in f"{alert.labels['statistic']} {alert.labels['columns']}"
+    assert_ecs(json.loads(msgspec.json.encode(alert)))
     assert int(alert.labels["events"]) < 40 * 120
 
 

@@ -182,6 +182,6 @@ def test_patients_are_bounded_too() -> None:
     for number in range(10_000):
         memory.add([number], np.array([[1.0]]), same)
         memory.committed()
-        assert memory.add([max(0, number - 99)], np.array([[2.0]]), same) == [0]
+        assert memory.add([max(0, number - 99)], np.array([[2.0]]), same) == ([], [0])
         memory.aborted()
     assert len(memory) == 100

@@ -4,29 +4,30 @@ record ends a worker."""
 import random
 import zlib
 from collections.abc import Iterator
-from typing import get_args
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.detection import MAX_SAMPLES, Signal, Signals, SourceSignals
+from contracts.detection import MAX_SAMPLES, SIGNAL_OF, Signal, Signals, SourceSignals
 from contracts.topics import MAX_RECORD_BYTES, SIGNALS
 from stream_app import watching
 from stream_app.batch import Batch
-from stream_app.detectors import snapshots
+from stream_app.detectors import lateness, snapshots
 from stream_app.detectors.counts import MAX_COUNTS
 from stream_app.detectors.rates import MAX_SOURCES
 from stream_app.detectors.rules import load_rules
+from stream_app.detectors.shares import MAX_SHARES
 from stream_app.detectors.snapshots import KEY, MAX_STATE_BYTES, encode_state, last_state
 from stream_app.detectors.watch import Watch
 from stream_app.watching import SignalPipeline
+from tests.contracts.test_alerts import assert_ecs
 from tests.stream_app.support import Wire, batch_of
 
 AT_MS = 1_790_000_040_000
 DAY_MS = 86_400_000
-NAMES: tuple[Signal, ...] = get_args(Signal)
+RARE: list[Signal] = sorted(set(SIGNAL_OF.values()) | {"repeated", "inconsistent", "near_threshold", "just_below"})
 
 
 class Topic:
@@ -69,14 +70,19 @@ def stream(seed: int, count: int) -> list[Signals]:
     rng = random.Random(seed)
     at_ms = AT_MS
     found = []
-    for _ in range(count):
+    for step in range(count):
         at_ms += rng.choice([0, 1000, 7000, 40_000])
         sources = {}
         for number in range(4):
             if number and rng.random() < 0.4:
                 continue
-            counts: dict[Signal, int] = {"scored": rng.choice([20, 40, 2000])}
-            counts |= {name: rng.choice([1, 3, 30]) for name in NAMES[1:] if rng.random() < 0.15}
+            if number == 3 and step > count * 3 // 4:  # it falls silent
+                continue
+            counts: dict[Signal, int] = {"scored": rng.choice([20, 40, 2000]), "new_patient": 30}
+            counts |= {name: rng.choice([1, 3, 30]) for name in RARE if rng.random() < 0.15}
+            if step > count // 2:  # the clock of one falls behind, another's scores rise
+                counts |= {"late": counts["scored"]} if number == 1 else {}
+                counts |= {"just_below": counts["scored"] // 20, "new_near": 10} if number == 2 else {}
             sources[f"ward/{number}"] = SourceSignals(counts, {name: [f"{name}-{rng.random()}"] for name in counts})
         found.append(Signals(at_ms, sources))
     return found
@@ -152,13 +158,17 @@ def largest() -> Watch:
     for number in range(MAX_SOURCES):
         source = f"{letters[number]}-{number:010}"
         samples: list[str] = [f"{rng.getrandbits(4 * 300):0300x}" for _ in range(MAX_SAMPLES)]
-        watch.see(Signals(AT_MS, {source: SourceSignals({"repeated": 10**9, "scored": 1}, {"repeated": samples})}))
+        usual: dict[Signal, int] = {"scored": 10**6, "new_patient": 10**6}
+        watch.see(Signals(AT_MS, {source: SourceSignals(usual)}))
+        counts: dict[Signal, int] = {"repeated": 10**9, "scored": 1, "late": 1, "just_below": 1}
+        counts |= {"new_patient": 1, "new_near": 1}
+        watch.see(Signals(AT_MS, {source: SourceSignals(counts, dict.fromkeys(counts, samples))}))
     return watch
 
 
 def test_a_state_is_bounded_whatever_the_sources_and_comes_back_whole() -> None:
     watch = largest()
-    assert len(watch) >= MAX_COUNTS + MAX_SOURCES
+    assert len(watch) == MAX_COUNTS + MAX_SHARES + lateness.MAX_SOURCES + MAX_SOURCES
     records = encode_state(watch.state, 7)
     assert len(msgspec.msgpack.encode(watch.state)) <= MAX_STATE_BYTES
     assert len(records) > 5
@@ -228,6 +238,34 @@ SIGNAL_BYTES = [
 ]
 
 
+@given(st.data())
+@settings(deadline=None, max_examples=60)
+def test_a_state_of_wild_numbers_ends_no_worker(data: st.DataObject) -> None:
+    watch = new_watch()
+    for signals in (records := stream(8, 60))[:40]:
+        watch.see(signals)
+    wild = [0, 1, -1, 2**53, 2**63, -(2**63), 1e308, -1e308, float("inf"), float("nan"), 0.5]
+    number = data.draw(st.sampled_from(wild))
+    share = data.draw(st.sampled_from([0.01, 0.2, 1.0]))
+    rng = random.Random(data.draw(st.integers(0, 99)))
+
+    def changed(value: object) -> object:
+        if isinstance(value, dict):
+            return {name: changed(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return [changed(each) for each in value]
+        return number if isinstance(value, int | float) and rng.random() < share else value
+
+    packed = msgspec.msgpack.encode(changed(msgspec.msgpack.decode(msgspec.msgpack.encode(watch.state))))
+    found = last_state([part(zlib.compress(packed))])
+    if found is not None:
+        other = new_watch()
+        assert other.restore(found[1])
+        for signals in records[40:]:
+            other.see(signals)
+        assert encode_state(other.state, 0)
+
+
 @pytest.mark.parametrize("value", SIGNAL_BYTES, ids=range(len(SIGNAL_BYTES)))
 def test_a_stranger_s_signal_is_none(value: bytes) -> None:
     topic, clean = Topic(), Topic()
@@ -239,3 +277,22 @@ def test_a_stranger_s_signal_is_none(value: bytes) -> None:
             each.poll(pipeline)
     assert topic.alerts == clean.alerts
     assert topic.alerts
+
+
+def test_every_rule_s_alert_is_an_ecs_document_with_its_source_and_counts() -> None:
+    topic = Topic()
+    pipeline = topic.pipeline()
+    records = stream(7, 400)
+    junk: dict[Signal, int] = {"malformed": 100}
+    probed: dict[Signal, int] = {"scored": 200, "near_threshold": 50}
+    for number, counts in enumerate((junk, probed), 1):
+        records.append(Signals(records[-1].at + number * 60_000, {"ward/9": SourceSignals(counts)}))
+    for signals in records:
+        topic.append(signals)
+        topic.poll(pipeline)
+    told = {document["rule"]["id"]: document for document in map(msgspec.json.decode, topic.alerts)}
+    assert told.keys() == {rule.id for rule in load_rules().all} - {"drift"}  # its own: test_drift_watch.py
+    for document in told.values():
+        assert_ecs(document)
+        assert document["labels"]["source"]
+        assert document["event"]["start"] <= document["event"]["end"]
