@@ -23,7 +23,7 @@ def test_ten_million_distinct_ids_and_patients_take_no_more_memory_than_a_few_hu
     full = 0
     for number, batch in enumerate(batches()):
         assert ids.add(batch, batch) == {}
-        assert patients.add(batch, values, most) == (batch, [])
+        assert patients.add(batch, values, most) == (list(range(_BATCH)), [])
         if number % 25 == 0:  # random numbers cost more than what is tested
             copies.add(batch, rng.random((_BATCH, 4)))
         for memory in (ids, patients):

@@ -15,7 +15,7 @@ from contracts.topics import MAX_RECORD_BYTES, SIGNALS
 from stream_app import watching
 from stream_app.batch import Batch
 from stream_app.detectors import lateness, snapshots
-from stream_app.detectors.counts import MAX_COUNTS
+from stream_app.detectors.counts import MAX_COUNTS, OF_SCORED
 from stream_app.detectors.rates import MAX_SOURCES
 from stream_app.detectors.rules import load_rules
 from stream_app.detectors.shares import MAX_SHARES
@@ -283,10 +283,13 @@ def test_every_rule_s_alert_is_an_ecs_document_with_its_source_and_counts() -> N
     topic = Topic()
     pipeline = topic.pipeline()
     records = stream(7, 400)
-    junk: dict[Signal, int] = {"malformed": 100}
-    probed: dict[Signal, int] = {"scored": 200, "near_threshold": 50}
-    for number, counts in enumerate((junk, probed), 1):
-        records.append(Signals(records[-1].at + number * 60_000, {"ward/9": SourceSignals(counts)}))
+    for rule in load_rules().count:
+        limit = rule.limits[0]
+        counts: dict[Signal, int] = {"scored": int(limit.count / (limit.share or 1)) - limit.count}
+        counts |= {rule.signal: limit.count}
+        if rule.signal in OF_SCORED:
+            counts["scored"] += limit.count
+        records.append(Signals(records[-1].at + 3_600_000, {"ward/9": SourceSignals(counts)}))
     for signals in records:
         topic.append(signals)
         topic.poll(pipeline)
