@@ -2,12 +2,14 @@
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from benchmarks.drift_calibration import calibration, calibration_table
+from benchmarks.drift_clock import clock, clock_table
 from benchmarks.drift_delays import PACKAGES, delay_plot, delay_table, delays
 from benchmarks.drift_streams import scorer
 from benchmarks.report import PLOTS, RESULTS, WIDTH, context, write_json, write_plot
@@ -16,6 +18,7 @@ from models.calibrate import make_reference
 from models.dataset import load_dataset
 
 SEED = 20
+PARTS = ["calibration", "clock", "delays"]
 
 
 def main() -> None:
@@ -23,20 +26,23 @@ def main() -> None:
     parser.add_argument("--alarms", type=int, default=400, help="of each statistic and setting (default: %(default)s)")
     parser.add_argument("--streams", type=int, default=20, help="of each scenario (default: %(default)s)")
     parser.add_argument("--peers", nargs="*", default=list(PACKAGES), choices=list(PACKAGES))
-    parser.add_argument("--parts", nargs="*", default=["calibration", "delays"], choices=["calibration", "delays"])
+    parser.add_argument("--parts", nargs="*", default=PARTS, choices=PARTS)
     parser.add_argument("--results", type=Path, default=RESULTS, help="directory of the JSON (default: %(default)s)")
     parser.add_argument("--plots", type=Path, default=PLOTS, help="directory of the plot (default: %(default)s)")
     given = parser.parse_args()
     patients = load_dataset().distinct()
     score = scorer(patients.x, patients.y, SEED)
+    reference = partial(make_reference, HEART_DISEASE, patients.x, patients.site, score, SEED)
     console = Console(width=WIDTH)
     for part in given.parts:
         started = time.monotonic()
         made: dict[str, Any] = {"benchmark": "detection_drift", **context(None), "seed": SEED}
         if part == "calibration":
-            reference = make_reference(HEART_DISEASE, patients.x, patients.site, score, SEED)
-            found = calibration(reference, score, given.alarms, SEED)
+            found = calibration(reference(), score, given.alarms, SEED)
             console.print(calibration_table(found))
+        elif part == "clock":
+            found = clock(reference(), score, given.alarms, SEED)
+            console.print(clock_table(found))
         else:
             found = delays(score, given.streams, given.peers, SEED)
             console.print(delay_table(found))

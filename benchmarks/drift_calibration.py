@@ -35,11 +35,11 @@ def calibration(reference: ReferenceStatistics, score: Score, alarms: int, seed:
     returning = "10,000 patients who return"
     found: dict[str, Any] = {}
     for name, values, merged, settings, statistics in (
-        (returning, _returning(10_000), (1,), (50, 100), every),
-        ("200,000 patients", _returning(200_000), (1,), (50,), every),
-        ("2,000 patients who return", _returning(2_000), (1,), (50,), some),
-        (f"{returning}, a day's rhythm", _returning(10_000), RHYTHM, (50,), some),
-        (f"{returning}, windows of 200", _returning(10_000), (10,), (50,), some),
+        (returning, returning_patients(10_000), (1,), (50, 100), every),
+        ("200,000 patients", returning_patients(200_000), (1,), (50,), every),
+        ("2,000 patients who return", returning_patients(2_000), (1,), (50,), some),
+        (f"{returning}, a day's rhythm", returning_patients(10_000), RHYTHM, (50,), some),
+        (f"{returning}, windows of 200", returning_patients(10_000), (10,), (50,), some),
         ("the training rows, not smoothed", _real_rows(seed), (1,), (50,), some),
     ):
         found[name] = spacings(reference, score, values, merged, settings, statistics, alarms)
@@ -65,7 +65,7 @@ def spacings(
     counts = dict.fromkeys(detectors, 0)
     windows = dict.fromkeys(settings, 0)
     while any(windows[setting] < alarms * setting for setting in settings):
-        block = _windows(sketcher, score, next(values), merged)
+        block = windows_of(sketcher, score, next(values), merged)
         for setting in settings:
             if windows[setting] >= alarms * setting:
                 continue
@@ -82,7 +82,7 @@ def spacings(
     }
 
 
-def _windows(sketcher: Sketcher, score: Score, values: Floats, merged: tuple[int, ...]) -> list[Sketch]:
+def windows_of(sketcher: Sketcher, score: Score, values: Floats, merged: tuple[int, ...]) -> list[Sketch]:
     slots = sketcher.slots(values, score(values.astype(np.float32)).astype(np.float64))
     totals = sketcher.window_totals(slots, WINDOW_EVENTS).astype(np.int64).tolist()
     least = iter([Sketch(WINDOW_EVENTS, tuple(row)) for row in totals])
@@ -95,7 +95,7 @@ def _windows(sketcher: Sketcher, score: Score, values: Floats, merged: tuple[int
     return found
 
 
-def _returning(patients: int) -> Iterator[Floats]:
+def returning_patients(patients: int) -> Iterator[Floats]:
     """Yield blocks of visits by synthetic patients; after five blocks come those of another seed."""
     decode = decoder(event_type(HEART_DISEASE))
     seed = 1000

@@ -1,0 +1,89 @@
+"""False alarms by the clock: what `DriftWatch` tells of clean patients, beside the `false_alarm_days` that were set.
+
+The stream is as slow as a ward's, since what the user sets is a time and everything that depends on time is inside:
+how long a window takes is learned, what goes on is told once an hour.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks.drift_calibration import RHYTHM, returning_patients, windows_of
+from benchmarks.drift_streams import Floats, Score
+from contracts.detection import Part, Signals
+from contracts.releases import DAY_MS
+from models.reference import WINDOW_EVENTS, ReferenceStatistics
+from models.sketch import Sketcher
+from stream_app.detectors.drift_watch import DriftWatch
+from stream_app.detectors.rules import load_rules
+
+_START_MS = 1_700_000_000_000
+_EVENTS_A_DAY = 1440  # one a minute
+_PATIENTS = 10_000
+_EVEN = (1,)
+
+
+def clock(reference: ReferenceStatistics, score: Score, alarms: int, seed: int) -> dict[str, Any]:
+    """Return {stream: {days set: [alarms, measured / set]}}, over as many days as bring `alarms` if all is well."""
+    found: dict[str, Any] = {}
+    for name, rate, rhythm, days, share in (
+        ("one event a minute", _EVENTS_A_DAY, _EVEN, 1.0, 1.0),
+        ("one event a minute", _EVENTS_A_DAY, _EVEN, 7.0, 1.0),
+        ("one event a minute", _EVENTS_A_DAY, _EVEN, 30.0, 0.5),
+        ("one event a minute, a day's rhythm", _EVENTS_A_DAY, RHYTHM, 1.0, 1.0),
+        ("one event a minute, a day's rhythm", _EVENTS_A_DAY, RHYTHM, 7.0, 1.0),
+        ("one event a second, a day's rhythm", 60 * _EVENTS_A_DAY, RHYTHM, 0.25, 1.0),
+    ):
+        wanted = round(alarms * share)
+        watched = wanted * days
+        told = _told(reference, score, rate, rhythm, days, watched, np.random.default_rng([seed, 14]))
+        found.setdefault(name, {})[f"{days:g}"] = [told, watched / max(told, 1) / days]
+    return found
+
+
+def _told(
+    reference: ReferenceStatistics,
+    score: Score,
+    events_a_day: int,
+    rhythm: tuple[int, ...],
+    days: float,
+    watched_days: float,
+    rng: np.random.Generator,
+) -> int:
+    """Return how many alerts came in so many days; as many events a day as given, on average, at random times."""
+    digest = "sha256:clean"
+    champion: Any = SimpleNamespace(
+        bundle=SimpleNamespace(digest=digest, manifest=SimpleNamespace(reference_statistics=reference))
+    )
+    watch = DriftWatch(load_rules().drift, lambda: champion, days)
+    sketcher, patients = Sketcher(reference.columns), returning_patients(_PATIENTS)
+    alerts, last = 0, 0.0
+    while True:
+        windows = windows_of(sketcher, score, next(patients), (1,))
+        # Parts of a window come to the same as the whole of it when its last event is there.
+        gaps = rng.gamma(WINDOW_EVENTS, 1 / events_a_day, size=len(windows))
+        ends = last + gaps.cumsum()
+        last = float(ends[-1])
+        for window, at in zip(windows, _days(ends, rhythm).tolist(), strict=True):
+            if at > watched_days:
+                return alerts
+            part = Part(digest, window.events, list(window.totals))
+            alerts += len(watch.see(Signals(_START_MS + round(at * DAY_MS), {}, part)))
+
+
+def _days(ends: Floats, rhythm: tuple[int, ...]) -> Floats:
+    """Return when events come, in days, that would come at `ends` if they came evenly through the day."""
+    share = np.concatenate([[0], np.cumsum(rhythm)]) / sum(rhythm)
+    whole = np.floor(ends)
+    found: Floats = whole + np.interp(ends - whole, share, np.linspace(0, 1, len(share)))
+    return found
+
+
+def clock_table(found: dict[str, Any]) -> Table:
+    table = Table("stream", "days set", "alarms", "measured / set")
+    for stream, settings in found.items():
+        for days, (alarms, ratio) in settings.items():
+            table.add_row(stream, days, f"{alarms:g}", f"{ratio:.2f}")
+    return table
