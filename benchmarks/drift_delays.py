@@ -45,12 +45,14 @@ def delays(score: Score, streams: int, peers: list[str], seed: int) -> dict[str,
     reference = make_reference(HEART_DISEASE, home.x, home.site, score, seed)
     events = _task(scenarios, streams)
     with TemporaryDirectory(prefix="cardiosentry-bench-") as scratch:
-        path = Path(scratch) / "tasks.npz"
-        save(path, {"events": events, "windows": _windows_of(events, reference)})
+        by_event, by_window = Path(scratch) / "events.npz", Path(scratch) / "windows.npz"
+        save(by_event, events)
+        save(by_window, _windows_of(events, reference))
         found: dict[str, Any] = {OURS: _ours(events, reference)}
         for peer in peers:
             version = pinned_version(peer, PACKAGES[peer])
-            found |= {f"{name} ({version})": each for name, each in _judged_by(peer, path).items()}
+            tasks = [by_event, by_window] if peer == "river" else [by_event]
+            found |= {f"{name} ({version})": each for name, each in _judged_by(peer, tasks).items()}
     found["dummy, at random"] = _dummy(events, seed)
     return found
 
@@ -89,15 +91,15 @@ def _windows_of(task: Task, reference: ReferenceStatistics) -> Task:
     )
 
 
-def _judged_by(peer: str, tasks: Path) -> dict[str, Any]:
+def _judged_by(peer: str, tasks: list[Path]) -> dict[str, Any]:
     """Return a peer's results; they are made anew when its streams, script or lock are new, which can take minutes."""
     script = PEERS / f"drift_{peer}.py"
-    parts = (tasks, script, PEERS / "drift_job.py", PEERS / f"{peer}.lock")
+    parts = (*tasks, script, PEERS / "drift_job.py", PEERS / f"{peer}.lock")
     digest = hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()
     out = CACHE / f"drift_{peer}-{digest[:16]}.json"
     if not out.exists():
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-        subprocess.run([python_of(peer), script, tasks, out], check=True, env=environ)
+        subprocess.run([python_of(peer), script, *tasks, out], check=True, env=environ)
     found: dict[str, Any] = msgspec.json.decode(out.read_bytes())
     return found
 

@@ -4,22 +4,21 @@ Their own thresholds come from a bootstrap of the reference for their `ert`. To 
 false alarms, a threshold of their statistic is tuned on the clean streams, as it is for river's detectors.
 """
 
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch  # type: ignore[import-not-found]  # lives in an environment of its own
 from alibi_detect.cd import LSDDDriftOnline, MMDDriftOnline  # type: ignore[import-not-found]
 
-from benchmarks.peers.drift_job import Floats, judged_by_values, load, main
+from benchmarks.peers.drift_job import Floats, Task, judged_by_values, main
 
 _WINDOWS = (20, 50, 200)
 _SEED = 20
 
 
-def detectors(path: Path) -> dict[str, dict[str, Any]]:
-    task = load(path, "events")
+def detectors(task: Task) -> dict[str, dict[str, Any]]:
     median = np.nanmedian(task.reference, axis=0)
 
     def prepared(events: Floats) -> Floats:
@@ -32,10 +31,9 @@ def detectors(path: Path) -> dict[str, dict[str, Any]]:
     def scaled(events: Floats) -> Any:
         return ((prepared(events) - mean) / sd).astype(np.float32)
 
-    def values(detector: Any, stream: Floats) -> Floats:
+    def values(detector: Any, stream: Floats) -> Iterator[float]:
         detector.reset_state()
-        found = [detector.predict(event)["data"]["test_stat"] for event in scaled(stream)]
-        return np.array(found, dtype=np.float64)
+        return (float(detector.predict(event)["data"]["test_stat"]) for event in scaled(stream))
 
     torch.set_num_threads(1)
     found = {}

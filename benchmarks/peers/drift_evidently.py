@@ -5,7 +5,7 @@ them, which takes two seconds a window, most of it for what people look at.
 """
 
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,41 +15,41 @@ from evidently.legacy.calculations.stattests import get_stattest  # type: ignore
 from evidently.legacy.core import ColumnType  # type: ignore[import-not-found]
 from evidently.presets import DataDriftPreset  # type: ignore[import-not-found]
 
-from benchmarks.peers.drift_job import Floats, Task, judged, judged_by_values, load, main
+from benchmarks.peers.drift_job import Floats, Task, judged, judged_by_values, main
 
 _WINDOW = 200
 _REPORTS = 3  # to measure what one costs
 
 
-def detectors(path: Path) -> dict[str, dict[str, Any]]:
-    task = load(path, "events")
+def detectors(task: Task) -> dict[str, dict[str, Any]]:
+    columns = task.reference.shape[1]
     known: dict[bytes, Floats] = {}
 
-    def p_values(stream: Floats) -> Floats:
-        """Return the p-values of the columns, then of their missing values, of each window, (windows, 2 columns)."""
-        key = stream.tobytes()
+    def p_values(window: Floats) -> Floats:
+        """Return the p-values of the columns, then of their missing values."""
+        key = window.tobytes()
         if key not in known:
-            ends = range(_WINDOW, len(stream) + 1, _WINDOW)
-            known[key] = np.array([_p_values(task.reference, stream[end - _WINDOW : end]) for end in ends])
+            known[key] = _p_values(task.reference, window)
         return known[key]
 
-    def surprise(stream: Floats) -> Floats:
-        """Return at the end of each window by how many powers of ten its smallest p-value is below 1."""
-        found = np.full(len(stream), -1.0)
-        found[_WINDOW - 1 :: _WINDOW] = -np.log10(np.maximum(p_values(stream).min(axis=1), 1e-300))
-        return found
+    def surprise(stream: Floats) -> Iterator[float]:
+        """Give at the end of each window by how many powers of ten its smallest p-value is below 1."""
+        for end in range(1, len(stream) + 1):
+            full = end % _WINDOW == 0
+            yield -np.log10(max(p_values(stream[end - _WINDOW : end]).min(), 1e-300)) if full else -1.0
 
     def default(stream: Floats, _: float) -> int | None:
-        columns = stream.shape[1]
-        drifted = np.flatnonzero((p_values(stream)[:, :columns] < 0.05).mean(axis=1) >= 0.5)
-        return (int(drifted[0]) + 1) * _WINDOW - 1 if len(drifted) else None
+        for end in range(_WINDOW, len(stream) + 1, _WINDOW):
+            if (p_values(stream[end - _WINDOW : end])[:columns] < 0.05).mean() >= 0.5:
+                return end - 1
+        return None
 
-    tuned = judged_by_values(surprise, task)  # asks for every value, so it goes first
+    tuned = judged_by_values(surprise, task)
     whole = {**judged(default, task, 0.0), "us_per_event": _cost_of_reports(task)}
     return {"Evidently, default report": whole, "Evidently, smallest p-value": tuned}
 
 
-def _p_values(reference: Floats, window: Floats) -> list[float]:
+def _p_values(reference: Floats, window: Floats) -> Floats:
     found = [
         _p_value(pd.Series(usual[~np.isnan(usual)]), pd.Series(seen[~np.isnan(seen)]))
         for usual, seen in zip(reference.T, window.T, strict=True)
@@ -58,7 +58,7 @@ def _p_values(reference: Floats, window: Floats) -> list[float]:
         _p_value(pd.Series(np.isnan(usual) * 1.0), pd.Series(np.isnan(seen) * 1.0))
         for usual, seen in zip(reference.T, window.T, strict=True)
     ]
-    return found + missing
+    return np.array(found + missing)
 
 
 def _p_value(reference: Any, window: Any) -> float:

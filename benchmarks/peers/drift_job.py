@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,29 +33,23 @@ class Task:
     every: int = 1
 
 
-def save(path: Path, tasks: Mapping[str, Task]) -> None:
-    """Write tasks, by name, to one file."""
-    arrays: dict[str, Any] = {}
-    for kind, task in tasks.items():
-        arrays |= {
-            f"{kind}|{name}": np.asarray(getattr(task, name))
-            for name in ("reference", "clean", "change", "spacing", "every")
-        }
-        arrays |= {f"{kind}|to {name}": streams for name, streams in task.drifted.items()}
+def save(path: Path, task: Task) -> None:
+    """Write the task to a file."""
+    arrays: dict[str, Any] = {f"to {name}": streams for name, streams in task.drifted.items()}
+    arrays |= {name: getattr(task, name) for name in ("reference", "clean", "change", "spacing", "every")}
     np.savez(path, **arrays)
 
 
-def load(path: Path, kind: str) -> Task:
-    """Return the task of that name."""
+def load(path: Path) -> Task:
+    """Return the task in the file."""
     with np.load(path) as file:
-        names = [name for name in file.files if name.startswith(f"{kind}|to ")]
         return Task(
-            reference=file[f"{kind}|reference"],
-            clean=file[f"{kind}|clean"],
-            drifted={name.removeprefix(f"{kind}|to "): file[name] for name in names},
-            change=file[f"{kind}|change"],
-            spacing=float(file[f"{kind}|spacing"]),
-            every=int(file[f"{kind}|every"]),
+            reference=file["reference"],
+            clean=file["clean"],
+            drifted={name.removeprefix("to "): file[name] for name in file.files if name.startswith("to ")},
+            change=file["change"],
+            spacing=float(file["spacing"]),
+            every=int(file["every"]),
         )
 
 
@@ -97,22 +91,24 @@ def judged(watch: Watch, task: Task, threshold: float) -> dict[str, Any]:
     return {"spacing": spacing, "false_alarms": alarms, "delays": delays, "us_per_event": cost}
 
 
-def judged_by_values(values: Callable[[Floats], Floats], task: Task) -> dict[str, Any]:
+def judged_by_values(values: Callable[[Floats], Iterator[float]], task: Task) -> dict[str, Any]:
     """Return as `judged`, of what alarms where a value reaches a threshold, which is tuned to the task's spacing.
 
-    `values` gives those of all rows of a stream; they may not depend on the threshold, so each is asked for once.
+    `values` begins a stream and gives the value of each row in turn; they may not depend on the threshold, so those of
+    the clean streams are asked for once.
     """
-    streams = [stream for each in (task.clean, *task.drifted.values()) for stream in each]
     started = time.process_time()
-    found = {stream.tobytes(): values(stream) for stream in streams}
-    cost = (time.process_time() - started) / sum(len(stream) * task.every for stream in streams) * 1e6
+    clean = {stream.tobytes(): np.array(list(values(stream))) for stream in task.clean}
+    cost = (time.process_time() - started) / (task.clean.shape[0] * task.clean.shape[1] * task.every) * 1e6
 
     def watch(stream: Floats, threshold: float) -> int | None:
-        reached = np.flatnonzero(found[stream.tobytes()] >= threshold)
-        return int(reached[0]) if len(reached) else None
+        known = clean.get(stream.tobytes())
+        return next(
+            (at for at, value in enumerate(values(stream) if known is None else known) if value >= threshold), None
+        )
 
-    clean = np.concatenate([found[stream.tobytes()] for stream in task.clean])
-    threshold = tuned(watch, task, float(clean.min()), float(clean.max()) + 1e-9, steps=30)
+    every = np.concatenate(list(clean.values()))
+    threshold = tuned(watch, task, float(every.min()), float(every.max()) + 1e-9, steps=25)
     return {**judged(watch, task, threshold), "us_per_event": cost}
 
 
@@ -129,7 +125,7 @@ def _delays(watch: Watch, streams: Floats, task: Task, threshold: float) -> list
     return found
 
 
-def main(detectors: Callable[[Path], dict[str, dict[str, Any]]]) -> None:
-    """Judge the detectors by the tasks in the file named first; write the results to the file named second."""
-    tasks, out = Path(sys.argv[1]), Path(sys.argv[2])
-    out.write_text(json.dumps(detectors(tasks)))
+def main(detectors: Callable[..., dict[str, dict[str, Any]]]) -> None:
+    """Judge the detectors by the tasks in the files named; write the results to the file named last."""
+    *tasks, out = map(Path, sys.argv[1:])
+    out.write_text(json.dumps(detectors(*map(load, tasks))))

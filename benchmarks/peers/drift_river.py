@@ -6,24 +6,22 @@ of the reference first.
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from river import drift  # type: ignore[import-not-found]  # lives in an environment of its own
 
-from benchmarks.peers.drift_job import Floats, Task, Watch, judged, load, main, tuned
+from benchmarks.peers.drift_job import Floats, Task, Watch, judged, main, tuned
 
 
-def detectors(path: Path) -> dict[str, dict[str, Any]]:
+def detectors(events: Task, windows: Task) -> dict[str, dict[str, Any]]:
     def adwin(threshold: float) -> Any:
         return drift.ADWIN(delta=10**-threshold, clock=1)
 
     found = {}
     # Our statistics are higher the further a window is from the reference; a feature may move either way.
-    for kind, told, mode in ("events", "", "both"), ("windows", " on our windows", "up"):
+    for task, told, mode in (events, "", "both"), (windows, " on our windows", "up"):
         page_hinkley = partial(_page_hinkley, mode=mode)
-        task = load(path, kind)
         for name, make, low, high in ("ADWIN", adwin, 0.3, 12.0), ("Page-Hinkley", page_hinkley, 1.0, 100.0):
             watch = _watching(task, make)
             found[f"river {name}{told}"] = judged(watch, task, tuned(watch, task, low, high, steps=8))
