@@ -9,13 +9,14 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.drift_calibration import calibration, calibration_table
-from benchmarks.drift_clock import clock, clock_table
+from benchmarks.drift_clock import clock, clock_table, part_filled
 from benchmarks.drift_delays import PACKAGES, delay_plot, delay_table, delays
 from benchmarks.drift_streams import scorer
 from benchmarks.report import PLOTS, RESULTS, WIDTH, context, write_json, write_plot
 from contracts.heart_disease import HEART_DISEASE
 from models.calibrate import make_reference
 from models.dataset import load_dataset
+from models.population import Population
 
 SEED = 20
 PARTS = ["calibration", "clock", "delays"]
@@ -43,6 +44,9 @@ def main() -> None:
         elif part == "clock":
             found = clock(reference(), score, given.alarms, SEED)
             console.print(clock_table(found))
+            population = Population(HEART_DISEASE, patients.x, patients.site)
+            made["part_filled"] = part_filled(reference(), population, score, SEED)
+            console.print("windows of fewer events, times as rare as one in a hundred:", made["part_filled"])
         else:
             found = delays(score, given.streams, given.peers, SEED)
             console.print(delay_table(found))

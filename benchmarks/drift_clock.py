@@ -14,7 +14,9 @@ from benchmarks.drift_calibration import RHYTHM, returning_patients, windows_of
 from benchmarks.drift_streams import Floats, Score
 from contracts.detection import Part, Signals
 from contracts.releases import DAY_MS
+from models.population import Population
 from models.reference import WINDOW_EVENTS, ReferenceStatistics
+from models.shift import ShiftStatistics
 from models.sketch import Sketcher
 from stream_app.detectors.drift_watch import DriftWatch
 from stream_app.detectors.rules import load_rules
@@ -23,6 +25,7 @@ _START_MS = 1_700_000_000_000
 _EVENTS_A_DAY = 1440  # one a minute
 _PATIENTS = 10_000
 _EVEN = (1,)
+_SMALL_WINDOWS, _CHUNK = 50_000, 5000
 
 
 def clock(reference: ReferenceStatistics, score: Score, alarms: int, seed: int) -> dict[str, Any]:
@@ -82,8 +85,31 @@ def _days(ends: Floats, rhythm: tuple[int, ...]) -> Floats:
 
 
 def clock_table(found: dict[str, Any]) -> Table:
+    """Return what `clock` found, for people."""
     table = Table("stream", "days set", "alarms", "measured / set")
     for stream, settings in found.items():
         for days, (alarms, ratio) in settings.items():
             table.add_row(stream, days, f"{alarms:g}", f"{ratio:.2f}")
     return table
+
+
+def part_filled(reference: ReferenceStatistics, population: Population, score: Score, seed: int) -> dict[str, float]:
+    """Return {events: how many times as often such a window is as rare as one full window in a hundred}.
+
+    What would count if windows were closed by time. The statistics' null distributions are of full windows.
+    """
+    sketcher, statistics = Sketcher(reference.columns), ShiftStatistics(reference)
+    rng = np.random.default_rng([seed, 15])
+
+    def rarest(events: int) -> Floats:
+        found = []
+        for _ in range(_SMALL_WINDOWS // _CHUNK):
+            values = population.draw(_CHUNK * events, rng)
+            slots = sketcher.slots(values, score(values.astype(np.float32)).astype(np.float64))
+            totals = sketcher.window_totals(slots, events).astype(np.float64)
+            scores = statistics.scores(totals, np.full(len(totals), float(events)))
+            found += [statistics.rarity(each).max() for each in scores]
+        return np.array(found)
+
+    level = np.quantile(rarest(WINDOW_EVENTS), 0.99)
+    return {str(events): float((rarest(events) > level).mean()) / 0.01 for events in (5, 10, 15)}
