@@ -69,14 +69,14 @@ def _told(
         gaps = rng.gamma(WINDOW_EVENTS, 1 / events_a_day, size=len(windows))
         ends = last + gaps.cumsum()
         last = float(ends[-1])
-        for window, at in zip(windows, _days(ends, rhythm).tolist(), strict=True):
+        for window, at in zip(windows, days_of(ends, rhythm).tolist(), strict=True):
             if at > watched_days:
                 return alerts
             part = Part(digest, window.events, list(window.totals))
             alerts += len(watch.see(Signals(_START_MS + round(at * DAY_MS), {}, part)))
 
 
-def _days(ends: Floats, rhythm: tuple[int, ...]) -> Floats:
+def days_of(ends: Floats, rhythm: tuple[int, ...]) -> Floats:
     """Return when events come, in days, that would come at `ends` if they came evenly through the day."""
     share = np.concatenate([[0], np.cumsum(rhythm)]) / sum(rhythm)
     whole = np.floor(ends)
