@@ -4,6 +4,7 @@ The stream is as slow as a ward's, since what the user sets is a time and everyt
 how long a window takes is learned, what goes on is told once an hour.
 """
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,17 +32,18 @@ _SMALL_WINDOWS, _CHUNK = 50_000, 5000
 def clock(reference: ReferenceStatistics, score: Score, alarms: int, seed: int) -> dict[str, Any]:
     """Return {stream: {days set: [alarms, measured / set]}}, over as many days as bring `alarms` if all is well."""
     found: dict[str, Any] = {}
-    for name, rate, rhythm, days, share in (
-        ("one event a minute", _EVENTS_A_DAY, _EVEN, 1.0, 1.0),
-        ("one event a minute", _EVENTS_A_DAY, _EVEN, 7.0, 1.0),
-        ("one event a minute", _EVENTS_A_DAY, _EVEN, 30.0, 0.5),
-        ("one event a minute, a day's rhythm", _EVENTS_A_DAY, RHYTHM, 1.0, 1.0),
-        ("one event a minute, a day's rhythm", _EVENTS_A_DAY, RHYTHM, 7.0, 1.0),
-        ("one event a second, a day's rhythm", 60 * _EVENTS_A_DAY, RHYTHM, 0.25, 1.0),
+    for name, patients, rate, rhythm, days, share in (
+        ("one event a minute", _PATIENTS, _EVENTS_A_DAY, _EVEN, 1.0, 1.0),
+        ("one event a minute", _PATIENTS, _EVENTS_A_DAY, _EVEN, 7.0, 1.0),
+        ("one event a minute", _PATIENTS, _EVENTS_A_DAY, _EVEN, 30.0, 0.5),
+        ("one event a minute, 200,000 patients", 200_000, _EVENTS_A_DAY, _EVEN, 30.0, 0.5),
+        ("one event a minute, a day's rhythm", _PATIENTS, _EVENTS_A_DAY, RHYTHM, 1.0, 1.0),
+        ("one event a minute, a day's rhythm", _PATIENTS, _EVENTS_A_DAY, RHYTHM, 7.0, 1.0),
+        ("one event a second, a day's rhythm", _PATIENTS, 60 * _EVENTS_A_DAY, RHYTHM, 0.25, 1.0),
     ):
-        wanted = round(alarms * share)
-        watched = wanted * days
-        told = _told(reference, score, rate, rhythm, days, watched, np.random.default_rng([seed, 14]))
+        watched = round(alarms * share) * days
+        clean = returning_patients(patients)
+        told = _told(reference, score, clean, rate, rhythm, days, watched, np.random.default_rng([seed, 14]))
         found.setdefault(name, {})[f"{days:g}"] = [told, watched / max(told, 1) / days]
     return found
 
@@ -49,6 +51,7 @@ def clock(reference: ReferenceStatistics, score: Score, alarms: int, seed: int) 
 def _told(
     reference: ReferenceStatistics,
     score: Score,
+    patients: Iterator[Floats],
     events_a_day: int,
     rhythm: tuple[int, ...],
     days: float,
@@ -61,7 +64,7 @@ def _told(
         bundle=SimpleNamespace(digest=digest, manifest=SimpleNamespace(reference_statistics=reference))
     )
     watch = DriftWatch(load_rules().drift, lambda: champion, days)
-    sketcher, patients = Sketcher(reference.columns), returning_patients(_PATIENTS)
+    sketcher = Sketcher(reference.columns)
     alerts, last = 0, 0.0
     while True:
         windows = windows_of(sketcher, score, next(patients), (1,))
