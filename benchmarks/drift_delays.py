@@ -169,6 +169,9 @@ def _shown(delays: list[int | None]) -> str:
     return f"{told} ({missed} of {len(delays)} missed)" if missed and delays else told
 
 
+_COLOURS = {OURS: "#1f77b4", "alibi-detect": "#2ca02c", "river": "#ff7f0e", "Evidently": "#9467bd"}
+
+
 def delay_plot(found: Mapping[str, Any]) -> "Figure":
     """Return the median delays, a row a scenario and a mark a contender; not found stands at the right edge."""
     from matplotlib.figure import Figure
@@ -184,7 +187,7 @@ def delay_plot(found: Mapping[str, Any]) -> "Figure":
             [min(middle(each["delays"][scenario]), AFTER) for scenario in scenarios],
             range(len(scenarios)),
             marks[place % len(marks)],
-            color="#1f77b4" if ours else f"{0.25 + 0.05 * place:.2f}",
+            color=_COLOURS.get(name.split()[0].rstrip(","), "#999999"),
             markersize=10 if ours else 5,
             zorder=1 if ours else 2,
             label=name,
