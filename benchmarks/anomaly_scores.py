@@ -33,6 +33,7 @@ from models.dataset import Dataset, load_dataset
 from models.population import Population
 from models.reference import ReferenceStatistics
 from models.sketch import Sketcher, grades
+from models.unlike import Unlike
 from producers.attacks.catalogue import ATTACKS
 from producers.attacks.source import WithAttack
 from producers.synthetic import SyntheticPatients
@@ -90,8 +91,8 @@ def contenders(patients: Dataset, score: Any) -> dict[str, Anomaly]:
 
     forest = IsolationForest(n_estimators=100, random_state=SEED).fit(standardised(drawn))
     return {
+        "ours: Mahalanobis, standardised": Unlike(reference.likeness),
         "Mahalanobis, grades": on_grades(reference),
-        "Mahalanobis, standardised": _mahalanobis(standardised, standardised(drawn)),
         "bins' rarity (HBOS)": _rarity(reference),
         "isolation forest, not online": lambda rows: -forest.score_samples(standardised(rows)),
     }
@@ -115,11 +116,6 @@ def on_grades(reference: ReferenceStatistics) -> Anomaly:
         return found
 
     return anomaly
-
-
-def _mahalanobis(prepared: Anomaly, clean: Floats) -> Anomaly:
-    root = np.linalg.cholesky(np.linalg.inv(np.cov(clean.T)))
-    return lambda rows: np.square(prepared(rows) @ root).sum(axis=1)
 
 
 def _rarity(reference: ReferenceStatistics) -> Anomaly:
@@ -184,6 +180,7 @@ def _river(streams: Streams) -> dict[str, Any]:
 
 
 def table(found: dict[str, Any]) -> Table:
+    """Return the figures of all scores, for people, means of the streams."""
     made = Table("attack", *found, title=f"AUC (share of the attack above all but {RARE:.1%} of the clean events)")
     for attack in next(iter(found.values()))["attacks"]:
         made.add_row(attack, *(_shown(each["attacks"][attack]) for each in found.values()))
