@@ -47,6 +47,7 @@ bench-shadows: dev ## scoring with 0, 1 and 3 models on trial
 bench-detection: dev ## attacks and drift: what is seen, how soon, beside which others, at how many false alarms
 	$(BIN)/python -m benchmarks.detection_attacks
 	$(BIN)/python -m benchmarks.detection_drift
+	$(BIN)/python -m benchmarks.anomaly_scores
 
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card

@@ -4,6 +4,7 @@ Every stream is a smoothed bootstrap (models/population.py) of real rows, the sc
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,10 @@ import numpy.typing as npt
 from contracts.features import Matrix
 from contracts.heart_disease import HEART_DISEASE
 from models.dataset import Dataset, load_dataset
+from models.export import INPUT_NAME, OUTPUT_NAME, export_onnx
+from models.fit import fit
 from models.population import Population
+from models.session import open_session
 
 Floats = npt.NDArray[np.float64]
 Score = Callable[[Matrix], npt.NDArray[np.floating]]
@@ -41,9 +45,6 @@ class Scenarios:
 
     def clean(self, events: int) -> Floats:
         return self.scored(self._home.draw(events, self.rng))
-
-    def reference(self) -> Floats:
-        return self.scored(self.home.x.astype(np.float64))
 
     def changes(self) -> dict[str, Callable[[int], Floats]]:
         """Return for each scenario what draws so many events after the change begins."""
@@ -90,3 +91,13 @@ class Scenarios:
 
 def _population(rows: Dataset) -> Population:
     return Population(HEART_DISEASE, rows.x, rows.site)
+
+
+def scorer(x: Any, y: Any, seed: int) -> Score:
+    """Return what the product's own model, trained on `x` and `y`, answers."""
+    session = open_session(export_onnx(fit(x, y, seed), HEART_DISEASE))
+
+    def score(values: Any) -> Any:
+        return session.run([OUTPUT_NAME], {INPUT_NAME: values})[0].reshape(-1)
+
+    return score

@@ -3,7 +3,8 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +14,58 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 Watch = Callable[[Floats, float], int | None]
-"""Events of a stream (n, features and score) and a threshold; returns the event of the first alarm, None if none."""
+"""Rows of a stream and a threshold; returns the row of the first alarm, None if there is none."""
 
 
+@dataclass(frozen=True)
 class Task:
-    """Reference events, clean streams to tune by, and drifted ones, whose change begins at `change`."""
+    """Clean rows to learn from, clean streams to tune by, and drifted ones, each of which has its change.
 
-    def __init__(self, path: Path) -> None:
-        with np.load(path) as file:
-            self.reference: Floats = file["reference"]
-            self.clean: Floats = file["clean"]  # (streams, events, columns)
-            self.spacing = float(file["spacing"])
-            self.change: npt.NDArray[np.int64] = file["change"]  # by stream, the same in every scenario
-            names = [name for name in file.files if name.startswith("to ")]
-            self.drifted: dict[str, Floats] = {name.removeprefix("to "): file[name] for name in names}
+    A row is `every` events: one, with features and score (NaN where missing), or a window, with one score of each
+    statistic. `change` is the event with which each drifted stream begins to change; `spacing` is in events.
+    """
+
+    reference: Floats
+    clean: Floats  # (streams, rows, columns)
+    drifted: Mapping[str, Floats]
+    change: npt.NDArray[np.int64]
+    spacing: float
+    every: int = 1
 
 
-def spacing_of(watch: Watch, clean: Floats, threshold: float) -> tuple[float, int]:
+def save(path: Path, task: Task) -> None:
+    """Write the task to a file."""
+    arrays: dict[str, Any] = {f"to {name}": streams for name, streams in task.drifted.items()}
+    arrays |= {name: getattr(task, name) for name in ("reference", "clean", "change", "spacing", "every")}
+    np.savez(path, **arrays)
+
+
+def load(path: Path) -> Task:
+    """Return the task in the file."""
+    with np.load(path) as file:
+        return Task(
+            reference=file["reference"],
+            clean=file["clean"],
+            drifted={name.removeprefix("to "): file[name] for name in file.files if name.startswith("to ")},
+            change=file["change"],
+            spacing=float(file["spacing"]),
+            every=int(file["every"]),
+        )
+
+
+def spacing_of(watch: Watch, task: Task, threshold: float) -> tuple[float, int]:
     """Return events until a false alarm on average, streams without one counted in full, and the number of alarms."""
-    firsts = [watch(stream, threshold) for stream in clean]
-    watched = sum(len(stream) if at is None else at + 1 for at, stream in zip(firsts, clean, strict=True))
+    firsts = [watch(stream, threshold) for stream in task.clean]
+    rows = sum(len(stream) if at is None else at + 1 for at, stream in zip(firsts, task.clean, strict=True))
     alarms = sum(at is not None for at in firsts)
-    return watched / max(alarms, 1), alarms
+    return rows * task.every / max(alarms, 1), alarms
 
 
 def tuned(watch: Watch, task: Task, low: float, high: float, steps: int = 14) -> float:
     """Return the threshold between `low`, too many alarms, and `high`, too few, whose spacing is the task's."""
     for _ in range(steps):
         middle = (low + high) / 2
-        if spacing_of(watch, task.clean, middle)[0] < task.spacing:
+        if spacing_of(watch, task, middle)[0] < task.spacing:
             low = middle
         else:
             high = middle
@@ -50,36 +74,58 @@ def tuned(watch: Watch, task: Task, low: float, high: float, steps: int = 14) ->
 
 def judged(watch: Watch, task: Task, threshold: float) -> dict[str, Any]:
     """Return spacing, delays in events by scenario (None: not found) and the cost of an event."""
-    events = 0
+    rows = 0
 
     def counted(stream: Floats, at: float) -> int | None:
-        nonlocal events
+        nonlocal rows
         found = watch(stream, at)
-        events += len(stream) if found is None else found + 1
+        rows += len(stream) if found is None else found + 1
         return found
 
-    started = time.perf_counter()
-    spacing, alarms = spacing_of(counted, task.clean, threshold)
+    started = time.process_time()
+    spacing, alarms = spacing_of(counted, task, threshold)
     delays: Mapping[str, list[int | None]] = {
-        name: _delays(counted, streams, task.change, threshold) for name, streams in task.drifted.items()
+        name: _delays(counted, streams, task, threshold) for name, streams in task.drifted.items()
     }
-    cost = (time.perf_counter() - started) / events * 1e6
+    cost = (time.process_time() - started) / (rows * task.every) * 1e6
     return {"spacing": spacing, "false_alarms": alarms, "delays": delays, "us_per_event": cost}
 
 
-def _delays(watch: Watch, streams: Floats, changes: npt.NDArray[np.int64], threshold: float) -> list[int | None]:
+def judged_by_values(values: Callable[[Floats], Iterator[float]], task: Task) -> dict[str, Any]:
+    """Return as `judged`, of what alarms where a value reaches a threshold, which is tuned to the task's spacing.
+
+    `values` begins a stream and gives the value of each row in turn; they may not depend on the threshold, so those of
+    the clean streams are asked for once.
+    """
+    started = time.process_time()
+    clean = {stream.tobytes(): np.array(list(values(stream))) for stream in task.clean}
+    cost = (time.process_time() - started) / (task.clean.shape[0] * task.clean.shape[1] * task.every) * 1e6
+
+    def watch(stream: Floats, threshold: float) -> int | None:
+        known = clean.get(stream.tobytes())
+        return next(
+            (at for at, value in enumerate(values(stream) if known is None else known) if value >= threshold), None
+        )
+
+    every = np.concatenate(list(clean.values()))
+    threshold = tuned(watch, task, float(every.min()), float(every.max()) + 1e-9, steps=25)
+    return {**judged(watch, task, threshold), "us_per_event": cost}
+
+
+def _delays(watch: Watch, streams: Floats, task: Task, threshold: float) -> list[int | None]:
     """Return the events from the change to the alarm; a stream whose alarm came before the change says nothing."""
     found: list[int | None] = []
-    for stream, change in zip(streams, changes.tolist(), strict=True):
+    for stream, change in zip(streams, task.change.tolist(), strict=True):
         at = watch(stream, threshold)
-        if at is None:
+        end = None if at is None else (at + 1) * task.every  # events that were there when the alarm came
+        if end is None:
             found.append(None)
-        elif at >= change:
-            found.append(at - change + 1)
+        elif end > change:
+            found.append(end - change)
     return found
 
 
-def main(detectors: Callable[[Task], dict[str, dict[str, Any]]]) -> None:
-    """Read the task named by the first argument, write the results to the file named by the second."""
-    task, out = Task(Path(sys.argv[1])), Path(sys.argv[2])
-    out.write_text(json.dumps(detectors(task)))
+def main(detectors: Callable[..., dict[str, dict[str, Any]]]) -> None:
+    """Judge the detectors by the tasks in the files named; write the results to the file named last."""
+    *tasks, out = map(Path, sys.argv[1:])
+    out.write_text(json.dumps(detectors(*map(load, tasks))))
