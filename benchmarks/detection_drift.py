@@ -30,7 +30,7 @@ from contracts.codec import decoder
 from contracts.events import event_type
 from contracts.heart_disease import HEART_DISEASE
 from models.calibrate import make_reference
-from models.dataset import load_dataset
+from models.dataset import Dataset, load_dataset
 from models.export import INPUT_NAME, OUTPUT_NAME, export_onnx
 from models.fit import fit
 from models.population import Population
@@ -59,16 +59,16 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
     patients = load_dataset().distinct()
-    score = _scorer(patients.x, patients.y)
+    score, threshold = _scorer(patients)
     document: dict[str, Any] = {"benchmark": "detection_drift", **context("none"), "seed": SEED}
     console = Console(width=WIDTH)
     for part in options.parts:
         if part == "calibration":
-            reference = make_reference(HEART_DISEASE, patients.x, patients.site, score, SEED)
+            reference = _reference(patients, score, threshold)
             found: dict[str, Any] = calibration(reference, score, options.alarms)
             console.print(calibration_table(found))
         else:
-            found = delays(score, options.streams, options.peers)
+            found = delays(score, threshold, options.streams, options.peers)
             console.print(delay_table(found))
         document = {**document, part: found}
         console.print(write_json(options.results, f"detection_drift_{part}", document))
@@ -167,8 +167,8 @@ def _held_out(alarms: int) -> dict[str, Any]:
     patients = load_dataset().distinct()
     half = np.random.default_rng([SEED, 10]).permutation(len(patients)) < len(patients) // 2
     mine, theirs = patients.take(half), patients.take(~half)
-    score = _scorer(mine.x, mine.y)
-    reference = make_reference(HEART_DISEASE, mine.x, mine.site, score, SEED)
+    score, threshold = _scorer(mine)
+    reference = _reference(mine, score, threshold)
     population = Population(HEART_DISEASE, theirs.x, theirs.site)
     rng = np.random.default_rng([SEED, 11])
     values = (population.draw(_BLOCK * WINDOW_EVENTS, rng) for _ in repeat(None))
@@ -176,11 +176,10 @@ def _held_out(alarms: int) -> dict[str, Any]:
     return spacings(reference, score, values, (1,), (50,), statistics, alarms // 4)
 
 
-def delays(score: Score, streams: int, peers: list[str]) -> dict[str, Any]:
+def delays(score: Score, threshold: float, streams: int, peers: list[str]) -> dict[str, Any]:
     """Return what `benchmarks.peers.drift_job.judged` says of each contender."""
     scenarios = Scenarios(score, SEED)
-    home = scenarios.home
-    reference = make_reference(HEART_DISEASE, home.x, home.site, score, SEED)
+    reference = _reference(scenarios.home, score, threshold)
     before = BEFORE + scenarios.rng.integers(40, size=streams)
     length = BEFORE + 40 + AFTER
     arrays: dict[str, Any] = {
@@ -278,13 +277,19 @@ def _median(delays: list[int | None]) -> str:
     return f"{shown} ({missed} of {len(delays)} missed)" if missed else shown
 
 
-def _scorer(x: Any, y: Any) -> Score:
-    session = open_session(export_onnx(fit(x, y, SEED), HEART_DISEASE))
+def _scorer(patients: Dataset) -> tuple[Score, float]:
+    """Return a model of these patients and its threshold."""
+    model = fit(patients.x, patients.y, SEED)
+    session = open_session(export_onnx(model, HEART_DISEASE))
 
     def score(values: Any) -> Any:
         return session.run([OUTPUT_NAME], {INPUT_NAME: values})[0].reshape(-1)
 
-    return score
+    return score, model.threshold
+
+
+def _reference(patients: Dataset, score: Score, threshold: float) -> ReferenceStatistics:
+    return make_reference(HEART_DISEASE, patients.x, patients.y, patients.site, score, threshold, SEED)
 
 
 if __name__ == "__main__":
