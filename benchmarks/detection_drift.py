@@ -11,10 +11,9 @@ from rich.console import Console
 from benchmarks.drift_calibration import calibration, calibration_table
 from benchmarks.drift_clock import clock, clock_table, part_filled
 from benchmarks.drift_delays import PACKAGES, delay_plot, delay_table, delays
-from benchmarks.drift_streams import scorer
+from benchmarks.drift_streams import reference_of, scorer
 from benchmarks.report import PLOTS, RESULTS, WIDTH, context, write_json, write_plot
 from contracts.heart_disease import HEART_DISEASE
-from models.calibrate import make_reference
 from models.dataset import load_dataset
 from models.population import Population
 
@@ -32,8 +31,8 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, default=PLOTS, help="directory of the plot (default: %(default)s)")
     given = parser.parse_args()
     patients = load_dataset().distinct()
-    score = scorer(patients.x, patients.y, SEED)
-    reference = partial(make_reference, HEART_DISEASE, patients.x, patients.site, score, SEED)
+    score, threshold = scorer(patients, SEED)
+    reference = partial(reference_of, patients, score, threshold, SEED)
     console = Console(width=WIDTH)
     for part in given.parts:
         started = time.monotonic()
@@ -48,7 +47,7 @@ def main() -> None:
             made["part_filled"] = part_filled(reference(), population, score, SEED)
             console.print("windows of fewer events, times as rare as one in a hundred:", made["part_filled"])
         else:
-            found = delays(score, given.streams, given.peers, SEED)
+            found = delays(score, threshold, given.streams, given.peers, SEED)
             console.print(delay_table(found))
             console.print(write_plot(given.plots, "drift_delays", delay_plot(found), made))
         made["seconds"] = round(time.monotonic() - started)

@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from contracts.features import Matrix
 from contracts.heart_disease import HEART_DISEASE
+from models.calibrate import make_reference
 from models.dataset import Dataset, load_dataset
 from models.export import INPUT_NAME, OUTPUT_NAME, export_onnx
 from models.fit import fit
 from models.population import Population
+from models.reference import ReferenceStatistics
 from models.session import open_session
 
 Floats = npt.NDArray[np.float64]
@@ -93,11 +95,17 @@ def _population(rows: Dataset) -> Population:
     return Population(HEART_DISEASE, rows.x, rows.site)
 
 
-def scorer(x: Any, y: Any, seed: int) -> Score:
-    """Return what the product's own model, trained on `x` and `y`, answers."""
-    session = open_session(export_onnx(fit(x, y, seed), HEART_DISEASE))
+def scorer(patients: Dataset, seed: int) -> tuple[Score, float]:
+    """Return what the product's own model, trained on these patients, answers, and its threshold."""
+    model = fit(patients.x, patients.y, seed)
+    session = open_session(export_onnx(model, HEART_DISEASE))
 
     def score(values: Any) -> Any:
         return session.run([OUTPUT_NAME], {INPUT_NAME: values})[0].reshape(-1)
 
-    return score
+    return score, model.threshold
+
+
+def reference_of(patients: Dataset, score: Score, threshold: float, seed: int) -> ReferenceStatistics:
+    """Return the reference statistics of these patients as a model of that threshold scores them."""
+    return make_reference(HEART_DISEASE, patients.x, patients.y, patients.site, score, threshold, seed)

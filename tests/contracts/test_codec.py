@@ -180,7 +180,7 @@ def test_what_no_decoder_raises_stays_what_it_is() -> None:
 
 def test_a_feature_with_digits_in_its_name_is_named_in_errors() -> None:
     features = msgspec.structs.replace(HEART_DISEASE.features[0], name="b12")
-    table = msgspec.structs.replace(HEART_DISEASE, features=(features,), max_missing=0)
+    table = msgspec.structs.replace(HEART_DISEASE, features=(features,), max_missing=0, limits=(), needs={})
     decode = decoder(event_type(table))
     for value, detail in (
         ({"b12": "x"}, "expected `float | null`, got `str` - at `$.features.b12`"),
