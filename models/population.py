@@ -39,7 +39,15 @@ class Population:
 
     def draw(self, count: int, rng: np.random.Generator) -> Floats:
         """Return `count` patients, shape (count, features) float64, NaN where missing."""
-        rows = rng.integers(len(self._values), size=count)
+        return self.visits(self.rows(count, rng), rng)
+
+    def rows(self, count: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Return which real rows `count` patients are to be like: their diagnoses are theirs."""
+        return rng.integers(len(self._values), size=count)
+
+    def visits(self, rows: npt.NDArray[np.int64], rng: np.random.Generator) -> Floats:
+        """Return a patient like each of `rows`, shape (rows, features) float64, NaN where missing."""
+        count = len(rows)
         found = self._values[rows]
         for column in np.flatnonzero(self._measured):
             mean, scale = self._mean[rows, column], 10.0 ** self.decimals[column]

@@ -13,9 +13,15 @@ from contracts.features import FeatureTable
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
-SCORE, MISSING, FEATURES, JOINT, ALL = "score", "missing", "features", "joint", "all"
-"""The statistics that are no feature's own: the probabilities; how many values an event lacks; all features taken
-together; the products of each two features; and the largest of all statistics, which is what alarms."""
+SCORE, MISSING, FEATURES, JOINT, PERFORMANCE = "score", "missing", "features", "joint", "performance"
+"""The statistics of events that are no feature's own: the probabilities; how many values an event lacks; all features
+taken together; the products of each two features; how good the model is estimated to be, by the scores alone."""
+
+OUTCOME_STATISTICS = ("calibration", "slope", "bins", "brier", "sensitivity", "specificity")
+"""The statistics of outcomes, all of outcome less what its score lets expect (models/outcomes.py)."""
+
+ALL = "all"
+"""The largest of all statistics, which is what alarms."""
 
 WINDOW_EVENTS = 20
 """Events that a window has at least. Fewer react sooner to a great change, but their statistics are coarse."""
@@ -93,12 +99,32 @@ class Likeness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 LIKENESS_GRID = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999)
 
 
+class OutcomeReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What outcomes are compared with, by the bins of `SCORE` but that of missing ones.
+
+    `positive` is the share of outcomes 1; `error_positive` and `error_negative` are the mean squared difference of the
+    probability from 1 among them, and from 0 among the others. From bin `flagged` on the decision is "positive".
+    `nulls` has each of `OUTCOME_STATISTICS` and `ALL`.
+    """
+
+    positive: tuple[Share, ...]
+    error_positive: tuple[Share, ...]
+    error_negative: tuple[Share, ...]
+    flagged: Annotated[int, msgspec.Meta(ge=0)]
+    nulls: dict[str, Null]
+
+    def __post_init__(self) -> None:
+        if not len(self.positive) == len(self.error_positive) == len(self.error_negative) > self.flagged:
+            raise ValueError("outcome reference: expected as many shares as errors, and more than `flagged`")
+
+
 class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Expected bins and products, and the null distribution of each statistic.
 
     `columns` are the features in the order of the table, then `SCORE` and `MISSING`. `products` and `product_sd` are
     the expected product of the grades of each two features (models/sketch.py) and its standard deviation in one event.
-    `nulls` has each statistic by name. `spacings` are in windows. `likeness` is for single events.
+    `nulls` has each statistic by name. `spacings` are in windows, of events or of outcomes. `likeness` is for single
+    events.
     """
 
     window_events: Annotated[int, msgspec.Meta(ge=1)]
@@ -107,6 +133,7 @@ class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     product_sd: tuple[Annotated[float, msgspec.Meta(gt=0)], ...]
     spacings: tuple[float, ...]
     nulls: dict[str, Null]
+    outcomes: OutcomeReference
     likeness: Likeness
 
     def __post_init__(self) -> None:
@@ -124,9 +151,13 @@ class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         pairs = features * (features - 1) // 2
         if not len(self.products) == len(self.product_sd) == pairs:
             raise ValueError(f"reference statistics: expected {pairs} products, got {len(self.products)}")
-        if set(self.nulls) != {*names, FEATURES, JOINT, ALL}:
+        if set(self.nulls) != {*names, FEATURES, JOINT, PERFORMANCE, ALL}:
             raise ValueError("reference statistics: expected the null distribution of every statistic")
-        for name, null in self.nulls.items():
+        if set(self.outcomes.nulls) != {*OUTCOME_STATISTICS, ALL}:
+            raise ValueError("outcome reference: expected the null distribution of every statistic")
+        if len(self.outcomes.positive) != len(self.score.shares) - 1:
+            raise ValueError(f"outcome reference: expected {len(self.score.shares) - 1} shares")
+        for name, null in (*self.nulls.items(), *self.outcomes.nulls.items()):
             sizes = 0 if name == ALL else len(WINDOW_GRID)
             if (len(null.mean), len(null.sd), len(null.thresholds)) != (sizes, sizes, len(self.spacings)):
                 raise ValueError(f"null distribution of {name}: expected {sizes} sizes, {len(self.spacings)} spacings")
@@ -134,6 +165,11 @@ class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
                 raise ValueError(f"null distribution of {name}: expected rising thresholds")
         if len(self.spacings) < 3 or self.spacings[0] < 1 or list(self.spacings) != sorted(set(self.spacings)):
             raise ValueError("reference statistics: expected three rising spacings or more")
+
+    @property
+    def score(self) -> Column:
+        """The column of the probabilities."""
+        return self.columns[-2]
 
     def fits(self, table: FeatureTable) -> bool:
         """Return whether these are statistics of the features of `table`."""

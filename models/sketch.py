@@ -55,7 +55,7 @@ class Sketcher:
         self._slot_of_cell = np.concatenate(
             [table + first for table, first in zip(tables, first_bins, strict=False)], dtype=np.intp
         )
-        self._bins = int(first_bins[-1])
+        self._bins, self._first_score_bin = int(first_bins[-1]), int(first_bins[-3])
         self._grade = np.concatenate([grades(column) for column in columns])
         self._pairs = np.triu_indices(self._features, 1)
 
@@ -91,6 +91,13 @@ class Sketcher:
         np.clip(cells, 0, self._last, out=cells)
         cells[:, :-2][missing] = np.broadcast_to(self._last[:-2] + 1, missing.shape)[missing]
         found: Slots = self._slot_of_cell.take(cells.astype(np.intp) + self._cell)
+        return found
+
+    def score_bins(self, probabilities: Floats) -> Slots:
+        """Return the bin of each of `probabilities` (n,) in the score's column, numbered from 0."""
+        cells = np.rint((probabilities - self._low[-2]) * self._per_step[-2])
+        np.clip(cells, 0, self._last[-2], out=cells)
+        found: Slots = self._slot_of_cell.take(cells.astype(np.intp) + self._cell[-2]) - self._first_score_bin
         return found
 
     def window_totals(self, slots: Slots, events: int) -> npt.NDArray[np.float32]:

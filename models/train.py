@@ -55,8 +55,11 @@ def train_bundle(
     graph = export_onnx(model, HEART_DISEASE)
     difference = check_export(graph, model, dataset.x, seed)
     progress(f"exported {len(graph)} bytes of ONNX; largest difference from scikit-learn {difference:.0e}")
-    statistics = make_reference(HEART_DISEASE, patients.x, patients.site, _scorer(graph), seed)
-    progress(f"simulated {len(statistics.nulls)} statistics of drift on a stream without any")
+    statistics = make_reference(
+        HEART_DISEASE, patients.x, patients.y, patients.site, _scorer(graph), model.threshold, seed
+    )
+    simulated = len(statistics.nulls) + len(statistics.outcomes.nulls)
+    progress(f"simulated {simulated} statistics of drift and of outcomes on a stream where nothing changes")
     manifest = Manifest(
         name=HEART_DISEASE.name,
         version=version,

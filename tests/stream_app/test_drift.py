@@ -14,7 +14,8 @@ from models.scorer import Scorer
 from models.shift import ShiftStatistics
 from models.sketch import Floats, Sketch, Sketcher
 from models.verify import VerifiedBundle
-from stream_app.detectors.drift import DriftDetector, DriftState, Finding
+from stream_app.detectors.change import DetectorState
+from stream_app.detectors.drift import DriftDetector, Finding
 
 SPACING = 1000.0
 AGE, SEX, CHOL, THALCH = (HEART_DISEASE.names.index(name) for name in ("age", "sex", "chol", "thalch"))
@@ -115,7 +116,7 @@ def test_after_an_alarm_the_detector_starts_anew(stream: Stream) -> None:
     values = stream.values(400)
     higher_cholesterol(values)
     assert detector.update(stream.window(values))
-    assert detector.state == DriftState(windows=1)
+    assert detector.state == DetectorState(windows=1)
 
 
 def test_a_detector_goes_on_where_another_one_was(stream: Stream) -> None:
@@ -126,7 +127,7 @@ def test_a_detector_goes_on_where_another_one_was(stream: Stream) -> None:
         if at % 40 == 0:
             stored = msgspec.json.encode(parts.state)
             assert len(stored) < 20_000
-            state = msgspec.json.decode(stored, type=DriftState)
+            state = msgspec.json.decode(stored, type=DetectorState)
             parts = DriftDetector(stream.reference, SPACING, state=state)
         assert whole.update(window) == parts.update(window)
     assert whole.state == parts.state
