@@ -35,6 +35,7 @@ from producers.synthetic import SyntheticPatients
 from stream_app.batch import UNKNOWN_START, Batch, Span
 from stream_app.decode import Decoder
 from stream_app.detectors.known import Known
+from stream_app.detectors.outcomes import Outcomes
 from stream_app.detectors.rules import load_rules
 from stream_app.detectors.watch import Watch
 from stream_app.model_slot import LoadedModel, Models, ModelSlot
@@ -160,8 +161,10 @@ class Rehearsal:
         slot.put(Models(self._champion))
         sealer = Sealer(X25519PrivateKey.generate().public_key())
         shadows = Shadows(0.0, lambda: 0.0, SimpleQueue())
-        events = EventPipeline(slot, shadows, sealer, Known(lambda *_: ()), lambda: 0.0)
-        outcomes = OutcomePipeline(Decoder(Outcome, "recorded_at", **checks), sealer)
+        known = Known(lambda *_: ())
+        events = EventPipeline(slot, shadows, sealer, known, lambda: 0.0)
+        outcome_decoder = Decoder(Outcome, "recorded_at", **checks)
+        outcomes = OutcomePipeline(outcome_decoder, sealer, Outcomes(known.predicted, outcome_decoder, lambda *_: ()))
         return {EVENTS.name: events, "patient-outcomes": outcomes}
 
     def _signals(
@@ -172,8 +175,8 @@ class Rehearsal:
             if len(batch):
                 for _, value in pipeline(batch, at_ms).outputs.get(SIGNALS.name, []):
                     yield msgspec.json.decode(value, type=Signals)
-                if isinstance(pipeline, EventPipeline):
-                    pipeline.known.committed()
+                memory = pipeline.known if isinstance(pipeline, EventPipeline) else pipeline.outcomes
+                memory.committed()
 
     def _batch(self, topic: str, records: Sequence[SourceRecord]) -> Batch:
         return Batch(

@@ -80,9 +80,25 @@ class Part(msgspec.Struct, frozen=True):
     totals: list[Annotated[int, msgspec.Meta(ge=-(10**12), le=10**12)]]
 
 
+class Outcomes(msgspec.Struct, frozen=True):
+    """A batch's outcomes of events that one model scored, once each.
+
+    By source: how many had a score in each bin of the model's reference (its `score` column, missing left out), then
+    how many of these were 1. Whole numbers, so that batches add up to the same in any order.
+    """
+
+    digest: str
+    sources: dict[str, list[int]]
+
+
 class Signals(msgspec.Struct, frozen=True):
-    """Of one batch, processed at `at` (epoch milliseconds). The source "" is whatever could not be read."""
+    """Of one batch, processed at `at` (epoch milliseconds). The source "" is whatever could not be read.
+
+    `unmatched` is how many outcomes of a source are of events whose prediction is not remembered.
+    """
 
     at: Moment
     sources: dict[SourceName, SourceSignals]
     part: Part | None = None
+    outcomes: list[Outcomes] = []
+    unmatched: dict[str, int] = {}

@@ -10,6 +10,7 @@ CounterName: TypeAlias = Literal[
     "cardiosentry_shadow_predictions_total",
     "cardiosentry_shadow_skipped_total",
     "cardiosentry_repeats_total",
+    "cardiosentry_outcomes_total",
     "cardiosentry_quarantined_total",
     "cardiosentry_alerts_total",
     "cardiosentry_commits_total",
@@ -42,6 +43,9 @@ METRICS: dict[MetricName, Metric] = {
     "cardiosentry_shadow_predictions_total": Metric("Predictions of models on trial, by role.", ("role",)),
     "cardiosentry_shadow_skipped_total": Metric("Events that models on trial left out for want of time."),
     "cardiosentry_repeats_total": Metric("Events that came before with the same bytes, and were dropped."),
+    "cardiosentry_outcomes_total": Metric(
+        "Good outcomes: matched with a prediction, repeated, or unmatched.", ("match",)
+    ),
     "cardiosentry_quarantined_total": Metric("Records sent to quarantine, by reason.", ("reason",)),
     "cardiosentry_alerts_total": Metric("Alerts that detection rules raised, by rule.", ("rule",)),
     "cardiosentry_commits_total": Metric("Transactions (or offset commits) that succeeded."),

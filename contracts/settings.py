@@ -85,7 +85,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _says("scoring time of challenger and shadows, as a share of the champion's"),
     ] = 0.5
     false_alarm_days: Annotated[
-        float, msgspec.Meta(gt=0), _says("mean time between two false alarms of drift, days")
+        float, msgspec.Meta(gt=0), _says("mean time between two false alarms of all statistics, days")
     ] = 30.0
     max_future_s: Annotated[int, Positive, _says("seconds from now; what was observed later is refused")] = 300
     delivery: Annotated[

@@ -27,6 +27,7 @@ from models.store import open_store
 from stream_app.configuration import read_keyring
 from stream_app.decode import Decoder
 from stream_app.detectors.known import Known
+from stream_app.detectors.outcomes import Outcomes
 from stream_app.detectors.rules import load_rules
 from stream_app.detectors.watch import Watch
 from stream_app.history import kafka_history
@@ -115,17 +116,19 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     shadows = Shadows(settings.shadow_share, time.perf_counter, failed)
     history = kafka_history(kafka_properties(settings))
     known = Known(history)
+    outcome_decoder = Decoder(Outcome, "recorded_at", **checks)
+    outcomes = Outcomes(known.predicted, outcome_decoder, history)
     rules = load_rules()
     watching = SignalPipeline(lambda: Watch(rules, lambda: models.models.champion, settings.false_alarm_days), history)
     processor = Processor(
         {
             events_topic: EventPipeline(models, shadows, sealer, known, time.perf_counter),
-            outcomes_topic: OutcomePipeline(Decoder(Outcome, "recorded_at", **checks), sealer),
+            outcomes_topic: OutcomePipeline(outcome_decoder, sealer, outcomes),
             signals_topic: watching,
         },
         _output(settings, slot),
         telemetry,
-        memories=[known, watching],
+        memories=[known, outcomes, watching],
         may_wait={signals_topic},
         prefix=settings.topic_prefix,
         commit_interval_s=settings.commit_interval_ms / 1000,

@@ -6,10 +6,11 @@ from functools import cached_property
 
 from contracts.events import Event
 from contracts.releases import Release
-from models.sketch import Sketcher
+from models.sketch import Floats, Sketcher
 from models.verify import VerifiedBundle
 from stream_app.decode import Decoder
 from stream_app.detectors.known import PatientColumns
+from stream_app.detectors.predicted import Answer, Answers
 from stream_app.detectors.singles import Singles
 from stream_app.score import ScoreStage
 
@@ -32,6 +33,20 @@ class LoadedModel:
     def singles(self) -> Singles:
         """What is odd about single events."""
         return Singles(self.bundle.manifest.feature_table)
+
+    @cached_property
+    def answers(self) -> Answers | None:
+        """Makes what is remembered of predictions until their outcomes come; None where there is no reference."""
+        reference = self.bundle.manifest.reference_statistics
+        if reference is None or self.sketcher is None:
+            return None
+        return Answers(self.bundle.digest, self.sketcher, len(reference.outcomes.positive))
+
+    def answer(self, values: Floats) -> list[Answer]:
+        """See `stream_app.detectors.known.Reader`."""
+        if self.answers is None or not len(values):
+            return []
+        return self.answers(self.score.probabilities(values))
 
     @cached_property
     def sketcher(self) -> Sketcher | None:

@@ -14,6 +14,7 @@ from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS, SIGNALS
 from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
 from stream_app.detectors.known import Known
+from stream_app.detectors.outcomes import Outcomes
 from stream_app.detectors.signals import of_events, of_outcomes
 from stream_app.detectors.singles import near_of_new
 from stream_app.model_slot import LoadedModel, ModelSlot
@@ -30,8 +31,8 @@ class Result:
 
     `outputs` maps a topic (without prefix) to its records in order, each a key and a value. `decisions`, `reasons` and
     `shadows` are counts for metrics, `shadow_skipped` those of events that models on trial left out, `repeats` those of
-    events that came before and were dropped, `alerts` those of alerts by rule. `newest_ms` is the latest observation
-    time, None if nothing was accepted.
+    events that came before and were dropped, `outcomes` those of good outcomes ("matched", "repeated", "unmatched"),
+    `alerts` those of alerts by rule. `newest_ms` is the latest observation time, None if nothing was accepted.
     """
 
     outputs: dict[str, list[tuple[bytes | None, bytes]]] = field(default_factory=dict)
@@ -41,12 +42,13 @@ class Result:
     shadows: Mapping[str, int] = field(default_factory=dict)
     shadow_skipped: int = 0
     repeats: int = 0
+    outcomes: Mapping[str, int] = field(default_factory=dict)
     alerts: dict[str, int] = field(default_factory=dict)
     newest_ms: int | None = None
 
     def tell(self, signals: Signals) -> None:
         """Have the one that watches told, if there is anything to tell."""
-        if signals.sources:
+        if signals.sources or signals.outcomes or signals.unmatched:
             self.outputs[SIGNALS.name] = [(b"signals", encode(signals))]
 
 
@@ -95,13 +97,15 @@ class EventPipeline:
         decoded = models.champion.decoder(batch, now_ms)
         result = Result()
         columns = models.champion.columns
-        repeated = self.known.drop_repeated(batch, decoded, models.champion.decoder, columns, now_ms)
+        repeated = self.known.drop_repeated(batch, decoded, models.champion, now_ms)
         result.repeats = len(repeated)
         scored: Scored | None = None
         odd: dict[Signal, list[int]] = {}
         if decoded.records:
             scored = models.champion.score(decoded, now_ms)
             predictions, result.decisions = scored.predictions, scored.decisions
+            if models.champion.answers:
+                self.known.predicted.add(batch, decoded, models.champion.answers(scored.probabilities))
             odd = models.champion.singles(scored) | self.known.odd(decoded.records, scored.values, columns)
             odd["new_near"] = near_of_new(scored, odd.get("new_patient", []))
             keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]
@@ -121,16 +125,19 @@ class EventPipeline:
 
 
 class OutcomePipeline:
-    """patient-outcomes: decode and authenticate. What is good is counted; nothing but signals is written of it yet."""
+    """patient-outcomes: decode, authenticate, compare with what was predicted. Nothing but signals is written of it."""
 
-    def __init__(self, decoder: Decoder[Outcome], sealer: Sealer) -> None:
+    def __init__(self, decoder: Decoder[Outcome], sealer: Sealer, outcomes: Outcomes) -> None:
         self._decoder, self._sealer = decoder, sealer
+        self.outcomes = outcomes
 
     def __call__(self, batch: Batch, now_ms: int) -> Result:
         result = Result()
         decoded = self._decoder(batch, now_ms)
         _quarantine(batch, decoded, self._sealer, result)
-        result.tell(of_outcomes(batch, decoded, now_ms))
+        matched = self.outcomes(batch, decoded, now_ms)
+        result.outcomes = matched.counts
+        result.tell(of_outcomes(batch, decoded, matched, now_ms))
         return result
 
 

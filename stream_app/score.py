@@ -50,6 +50,14 @@ class ScoreStage:
         self._unlike = Unlike(reference.likeness) if reference and role == "champion" else None
         self._model = msgspec.Raw(encode(ModelRef(manifest.name, manifest.version, scorer.bundle.digest)))
 
+    def probabilities(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return the probabilities (n,) of `values` (n, features), NaN where missing and in their hard ranges."""
+        # In float64, as the prediction shows it: in float32 a reader's own comparison could differ from our decision.
+        probabilities = self._score(values.astype(np.float32)).astype(np.float64)
+        if not np.isfinite(probabilities).all():
+            raise ArithmeticError("expected finite probabilities of the model, got NaN or infinity")
+        return probabilities
+
     def __call__(self, decoded: Decoded[Event], now_ms: int) -> Scored:
         """Return one prediction for each of `decoded.records`, in order.
 
@@ -70,10 +78,7 @@ class ScoreStage:
         if not decoded.records:
             return Scored([], {}, np.empty(0), self._threshold, values, None)
         missing = np.isnan(values).sum(axis=1)
-        # In float64, as the prediction shows it: in float32 a reader's own comparison could differ from our decision.
-        probabilities = self._score(values.astype(np.float32)).astype(np.float64)
-        if not np.isfinite(probabilities).all():
-            raise ArithmeticError("expected finite probabilities of the model, got NaN or infinity")
+        probabilities = self.probabilities(values)
         codes = np.where(missing > self._table.max_missing, 2, probabilities >= self._threshold)
         numbers: list[float | None] = probabilities.tolist()
         anomalies = None if self._unlike is None else self._unlike(values)

@@ -23,6 +23,7 @@ class Telemetry:
         self._shadow_predictions = self._counter("cardiosentry_shadow_predictions_total")
         self._shadow_skipped = self._counter("cardiosentry_shadow_skipped_total")
         self._repeats = self._counter("cardiosentry_repeats_total")
+        self._outcomes = self._counter("cardiosentry_outcomes_total")
         self._quarantined = self._counter("cardiosentry_quarantined_total")
         self._alerts = self._counter("cardiosentry_alerts_total")
         self._commits = self._counter("cardiosentry_commits_total")
@@ -38,6 +39,8 @@ class Telemetry:
         self._records.labels(batch.topic).inc(len(batch))
         for decision, count in result.decisions.items():
             self._predictions.labels(decision).inc(count)
+        for match, count in result.outcomes.items():
+            self._outcomes.labels(match).inc(count)
         for reason, count in result.reasons.items():
             self._quarantined.labels(reason).inc(count)
         for rule, count in result.alerts.items():

@@ -3,12 +3,14 @@
 An event's key is its patient, so the same event and the same patient come to the same partition, whoever sends them,
 and so to the worker that holds it. The last events of each partition and the last patients are remembered
 (memories.py); what is older is forgotten. A partition that is new here is read again first, back to what its last
-holder remembered of events at least.
+holder remembered of events at least, and its events scored again by the champion of now: what another model said of
+them is not known any more.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from operator import attrgetter
+from typing import Protocol
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
 from stream_app.detectors.copies import CopyMemory
 from stream_app.detectors.memories import IDS, Floats, IdMemory, PatientMemory
+from stream_app.detectors.predicted import Answer, AnswerMemory, Predicted, ids_of
 from stream_app.matrix import to_matrix
 
 History = Callable[[str, int, int, int], Iterable[Batch]]
@@ -29,7 +32,7 @@ History = Callable[[str, int, int, int], Iterable[Batch]]
 Raises `RetryableError` while the broker does not answer.
 """
 
-_EVENT_ID, _PATIENT_ID = attrgetter("event_id"), attrgetter("patient_id")
+_PATIENT_ID = attrgetter("patient_id")
 _CHANGED = InvalidRecord(Reason.REPEATED, "expected an id that is new, got one that came with other bytes")
 
 
@@ -46,28 +49,43 @@ class PatientColumns:
         self._out_of_range = RangeCheck(table)
         self._features = len(table.features)
 
-    def of(self, events: list[Event]) -> tuple[list[int], Floats]:
-        """Return patients and values (n, features) of the events whose values can be true."""
+    def of(self, events: list[Event]) -> tuple[list[Event], Floats]:
+        """Return the events whose values can be true, and these values (n, features)."""
         values = to_matrix(events, self._features)
         bad = self._out_of_range(values)
         good = [position for position in range(len(events)) if position not in bad]
-        return patients_of([events[position] for position in good]), values[good]
+        return [events[position] for position in good], values[good]
+
+
+class Reader(Protocol):
+    """What reads a partition's past: the champion."""
+
+    @property
+    def decoder(self) -> Decoder[Event]: ...
+
+    @property
+    def columns(self) -> PatientColumns: ...
+
+    def answer(self, values: Floats) -> list[Answer]:
+        """Score `values` (n, features), NaN where missing; return nothing if no outcomes are compared with it."""
 
 
 class Known:
-    """Knows the events and the patients of its partitions, and what several patients had to the last digit."""
+    """Knows the events and the patients of its partitions, and what several patients had to the last digit.
+
+    `predicted` is what was predicted of the events.
+    """
 
     def __init__(self, history: History) -> None:
         self._history = history
+        self.predicted = Predicted()
         self._ids: dict[int, IdMemory] = {}
         self._patients, self._copies = PatientMemory(), CopyMemory()
 
-    def drop_repeated(
-        self, batch: Batch, decoded: Decoded[Event], decoder: Decoder[Event], columns: PatientColumns, now_ms: int
-    ) -> list[Event]:
+    def drop_repeated(self, batch: Batch, decoded: Decoded[Event], champion: Reader, now_ms: int) -> list[Event]:
         """Take events that came before out of `decoded`: rejected with other bytes, with the same dropped and returned.
 
-        `decoder` and `columns` read what a partition had before this worker held it.
+        `champion` reads what a partition had before this worker held it.
         """
         if not decoded.records:
             return []
@@ -78,7 +96,7 @@ class Known:
             end = bisect_left(decoded.rows, span.first_row + len(span.offsets))
             memory = self._ids.get(span.partition)
             if memory is None:
-                memory = self.restore(batch.topic, span.partition, span.offsets[0], decoder, columns, now_ms)
+                memory = self.restore(batch.topic, span.partition, span.offsets[0], champion, now_ms)
             for position, same in memory.add(ids[first:end], contents[first:end]).items():
                 repeated[first + position] = same
         if not repeated:
@@ -105,30 +123,36 @@ class Known:
         for memory in self._ids.values():
             memory.committed()
         self._patients.committed()
+        self.predicted.committed()
 
     def aborted(self) -> None:
         for memory in self._ids.values():
             memory.aborted()
         self._patients.aborted()
+        self.predicted.aborted()
 
     def reassigned(self) -> None:
         """Forget everything: what partitions had meanwhile is not known here."""
         self._ids.clear()
         self._patients, self._copies = PatientMemory(), CopyMemory()
+        self.predicted.reassigned()
 
-    def restore(
-        self, topic: str, partition: int, before: int, decoder: Decoder[Event], columns: PatientColumns, now_ms: int
-    ) -> IdMemory:
+    def restore(self, topic: str, partition: int, before: int, champion: Reader, now_ms: int) -> IdMemory:
         """Learn what a partition had before an offset; raises `RetryableError`, and then knows none of its events."""
-        made = IdMemory()
+        made, answers, columns = IdMemory(), AnswerMemory(), champion.columns
         for batch in self._history(topic, partition, before, 2 * IDS):
-            decoded = decoder(batch, now_ms)
+            decoded = champion.decoder(batch, now_ms)
             made.add(*_hashes(batch, decoded))
             made.committed()
-            patients, values = columns.of(decoded.records)
+            events, values = columns.of(decoded.records)
+            if given := champion.answer(values):
+                answers.add(ids_of(events), given)
+                answers.committed()
+            patients = patients_of(events)
             self._patients.learn(patients, values[:, columns.steady], columns.most)
             self._copies.add(patients, values[:, columns.measured])
         self._ids[partition] = made
+        self.predicted.restore(partition, answers)
         return made
 
 
@@ -140,4 +164,4 @@ def patients_of(events: list[Event]) -> list[int]:
 def _hashes(batch: Batch, decoded: Decoded[Event]) -> tuple[list[int], list[int]]:
     values = batch.values
     taken = values if len(decoded.rows) == len(batch) else [values[row] for row in decoded.rows]
-    return list(map(hash, map(_EVENT_ID, decoded.records))), list(map(hash, taken))
+    return ids_of(decoded.records), list(map(hash, taken))

@@ -8,6 +8,7 @@ from contracts.detection import MAX_SAMPLES, MAX_SOURCES, SIGNAL_OF, Part, Signa
 from contracts.events import Event, Outcome
 from stream_app.batch import Batch
 from stream_app.decode import Decoded
+from stream_app.detectors.outcomes import Matched
 
 LATE_MS = 600_000
 """Observed so long ago is "late": more than queues and retries take, less than a clock that is wrong by an hour."""
@@ -43,11 +44,11 @@ def of_events(
     return Signals(now_ms, found.sources(), part)
 
 
-def of_outcomes(batch: Batch, decoded: Decoded[Outcome], now_ms: int) -> Signals:
-    """Return the signals of a batch of outcomes: those that went to quarantine."""
+def of_outcomes(batch: Batch, decoded: Decoded[Outcome], matched: Matched, now_ms: int) -> Signals:
+    """Return the signals of a batch of outcomes: those that went to quarantine, and sums of those that are good."""
     found = _Found()
     _add_rejected(found, batch, decoded)
-    return Signals(now_ms, found.sources())
+    return Signals(now_ms, found.sources(), outcomes=matched.told, unmatched=matched.unmatched)
 
 
 def _add_rejected(found: "_Found", batch: Batch, decoded: Decoded[Event] | Decoded[Outcome]) -> None:

@@ -23,6 +23,7 @@ from producers.sources import SourceRecord
 from stream_app.batch import UNKNOWN_START, Batch, Span
 from stream_app.decode import Decoder
 from stream_app.detectors.known import History, Known
+from stream_app.detectors.outcomes import Outcomes
 from stream_app.model_slot import LoadedModel, Models, ModelSlot
 from stream_app.output import Member, Offsets, Record
 from stream_app.pipeline import EventPipeline, OutcomePipeline
@@ -126,8 +127,12 @@ def pipeline_of(
     return EventPipeline(slot, Shadows(share, clock_s, SimpleQueue()), SEALER, Known(history), clock_s)
 
 
-def outcome_pipeline(*, require_mac: bool = True) -> OutcomePipeline:
-    return OutcomePipeline(Decoder(Outcome, "recorded_at", require_mac=require_mac, **CHECKS), SEALER)
+def outcome_pipeline(
+    *, require_mac: bool = True, known: Known | None = None, history: History = lambda *_: ()
+) -> OutcomePipeline:
+    """Return a pipeline whose outcomes meet the predictions that `known` knows: none, unless it is given."""
+    decoder = Decoder(Outcome, "recorded_at", require_mac=require_mac, **CHECKS)
+    return OutcomePipeline(decoder, SEALER, Outcomes((known or Known(history)).predicted, decoder, history))
 
 
 def predictions(outputs: Sequence[tuple[bytes | None, bytes]]) -> list[DecodedPrediction]:
