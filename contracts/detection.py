@@ -88,7 +88,15 @@ class Outcomes(msgspec.Struct, frozen=True):
     """
 
     digest: str
-    sources: dict[str, list[int]]
+    sources: dict[SourceName, list[Number]]
+
+    def of_bins(self, bins: int) -> dict[str, list[int]]:
+        """Return the sums of so many bins: a stranger's that cannot be true are left out."""
+        return {
+            source: sums
+            for source, sums in self.sources.items()
+            if len(sums) == 2 * bins and all(ones <= seen for seen, ones in zip(sums, sums[bins:], strict=False))
+        }
 
 
 class Signals(msgspec.Struct, frozen=True):
@@ -101,4 +109,4 @@ class Signals(msgspec.Struct, frozen=True):
     sources: dict[SourceName, SourceSignals]
     part: Part | None = None
     outcomes: list[Outcomes] = []
-    unmatched: dict[str, int] = {}
+    unmatched: dict[SourceName, Number] = {}

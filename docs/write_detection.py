@@ -31,9 +31,15 @@ origins of records to look at; never a patient's features.
 - A rule of scope "all" counts over all sources: whoever forges a record chooses what source it names.
 - Every scored event of the champion goes into a sketch: counts in bins of each feature, of the score and of how many
   values are missing, and products of each two features. Windows of at least 20 events are compared with the reference
-  that is signed with the model (models/reference.py). The setting `false_alarm_days` is the mean time between two
-  false alarms of all statistics together; drift goes to model-alerts, once an hour while it lasts. There is no opinion
-  in the first minute.
+  that is signed with the model (models/reference.py). Drift goes to model-alerts, once an hour while it lasts, with how
+  good the model is to be expected on these scores if they still mean what they meant.
+- Outcomes meet what was predicted: each partition remembers the predictions of its last 16,384 events at least. Sums by
+  source and by bin of the score, all outcomes and those that are 1, are compared with the reference in windows of at
+  least 20 outcomes (quality, on model-alerts, once an hour while it lasts), and with each source's own usual shares
+  (poisoned-outcomes). An outcome whose prediction is not remembered is counted; one that comes again is counted once.
+- The setting `false_alarm_days` is the mean time between two false alarms of drift, quality and poisoned outcomes
+  together: each of the three has a third of them. There is no opinion in the first minute, nor on a source before its
+  500th outcome.
 - A source's usual rate is learned over two minutes; a flood counts for no more than double in it.
 - Rules on shares compare a source with its own past, and all sources with theirs, by a sequential test
   (detectors/shares.py). What makes the test rise counts for what is usual only when it has come down again, or was
@@ -44,8 +50,8 @@ origins of records to look at; never a patient's features.
   event observed more than ten minutes ago.
 
 What is seen how soon: [detection-benchmark.md](detection-benchmark.md). Not detected: questions under a new pseudonym
-each time that look like patients (the slow forms of extraction and membership inference), a source that sends a fifth
-less, and poisoned outcomes. There is no rule on how many patients are new: among 10,000 synthetic ones the share of new
+each time that look like patients (the slow forms of extraction and membership inference), and a source that sends a
+fifth less. There is no rule on how many patients are new: among 10,000 synthetic ones the share of new
 pseudonyms falls from 79% of the first 5,000 events to 0.2% of the twelfth, and the slow attacks add one in a hundred,
 less than we would expect of an ordinary morning. Nor is there one on a fifth less of a source: nights and weekends
 take more away.
@@ -79,8 +85,8 @@ def fires(rule: DetectionRule) -> str:
             return f"{rule.factor:g} times the usual rate of one source, {rule.least} events in 10 s or more"
         case SilenceRule():
             return f"{rule.least_s} s or more without an event of one source, when {rule.missed} were to be expected"
-        case _:  # drift, which is no count
-            return "rarer than once in `false_alarm_days` while nothing changes, all statistics together"
+        case _:  # what is no count
+            return "rarer than a third of once in `false_alarm_days` while nothing changes"
 
 
 def row(rule: DetectionRule) -> str:

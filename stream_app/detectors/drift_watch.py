@@ -11,7 +11,7 @@ from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
 from stream_app.detectors.drift import DriftDetector, Finding
 from stream_app.detectors.rules import DetectionRule
-from stream_app.detectors.windows import DETECTORS, OfChampion, Windows
+from stream_app.detectors.windows import DETECTORS, OfChampion, OfModel, Windows, WindowsState
 from stream_app.model_slot import LoadedModel
 
 
@@ -20,28 +20,32 @@ class DriftWatch:
 
     def __init__(self, rule: DetectionRule, champion: Callable[[], LoadedModel | None], days: float) -> None:
         self._rule, self._spacing_ms = rule, DETECTORS * days * DAY_MS
-        self._champions = OfChampion(champion, self._windows)
+        self._champions: OfChampion[Windows[Finding], WindowsState] = OfChampion(champion, self._windows)
+
+    @property
+    def state(self) -> OfModel[WindowsState] | None:
+        return self._champions.state
+
+    def restore(self, state: OfModel[WindowsState] | None) -> None:
+        """Go on from the state of another, once the champion that it is of scores."""
+        self._champions.restore(state)
 
     def see(self, signals: Signals) -> list[Alert]:
         """Take the signals of a batch; return the alerts that they come to."""
         part = signals.part
-        known = self._champions.of(part.digest) if part else None
-        if part is None or known is None:
-            return []
-        totals, windows = known
-        if len(part.totals) != totals:
+        windows = self._champions.of(part.digest) if part else None
+        if part is None or windows is None or len(part.totals) != windows.totals:
             return []
         findings = windows.take(Sketch(part.events, tuple(part.totals)), signals.at)
         return [self._alert(findings, windows, part.digest, signals.at)] if findings else []
 
-    def _windows(self, reference: ReferenceStatistics) -> tuple[int, Windows[Finding]]:
-        """Return how many totals a sketch has, and the windows of a model."""
+    def _windows(self, reference: ReferenceStatistics) -> Windows[Finding]:
 
         def make(spacing: float, state: DetectorState | None) -> DriftDetector:
             return DriftDetector(reference, spacing, state=state)
 
         totals = len(reference.products) + sum(len(column.shares) for column in reference.columns)
-        return totals, Windows(reference, self._spacing_ms, make)
+        return Windows(reference, totals, self._spacing_ms, make)
 
     def _alert(self, findings: list[Finding], windows: Windows[Finding], digest: str, at_ms: int) -> Alert:
         found = findings[0]

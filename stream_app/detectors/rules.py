@@ -91,10 +91,13 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flood: FloodRule
     silence: SilenceRule
     drift: DetectionRule
+    quality: DetectionRule
+    poison: DetectionRule
 
     @property
     def all(self) -> tuple[DetectionRule, ...]:
-        return (*self.count, *self.share, self.late, self.flood, self.silence, self.drift)
+        detectors = (*self.count, *self.share, self.late, self.flood, self.silence)
+        return (*detectors, self.drift, self.quality, self.poison)
 
 
 def load_rules() -> Rules:

@@ -12,11 +12,14 @@ import msgspec
 from contracts.alerts import Alert
 from contracts.detection import Signals
 from stream_app.detectors.counts import Counts, CountsState
-from stream_app.detectors.drift_watch import DriftWatch, ModelDriftState
+from stream_app.detectors.drift_watch import DriftWatch
 from stream_app.detectors.lateness import LateSources, LateSourcesState
+from stream_app.detectors.poison import PoisonState, PoisonWatch
+from stream_app.detectors.quality_watch import QualityWatch
 from stream_app.detectors.rates import Rates, RatesState
 from stream_app.detectors.rules import Rules
 from stream_app.detectors.shares import Shares, SharesState
+from stream_app.detectors.windows import OfModel, WindowsState
 from stream_app.model_slot import LoadedModel
 
 _ALERTS_A_MINUTE = 30
@@ -33,13 +36,15 @@ class WatchState(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     shares: SharesState
     late: LateSourcesState
     rates: RatesState
-    drift: ModelDriftState | None
+    drift: OfModel[WindowsState] | None
+    quality: OfModel[WindowsState] | None
+    poison: OfModel[PoisonState] | None
 
 
 class Watch:
-    """Says when a rule fires, or when what the `champion` scores is unlike its reference.
+    """Says when a rule fires, or when what the `champion` scores, or the outcomes of it, are unlike its reference.
 
-    `false_alarm_days` is the mean time between two false alarms of drift.
+    `false_alarm_days` is the mean time between two false alarms of drift, quality and poisoned outcomes together.
 
     >>> from contracts.detection import SourceSignals
     >>> from stream_app.detectors.rules import load_rules
@@ -56,14 +61,17 @@ class Watch:
         self._late = LateSources(rules.late)
         self._rates = Rates(rules.flood, rules.silence)
         self._drift = DriftWatch(rules.drift, champion, false_alarm_days)
-        self._detectors = (self._counts, self._shares, self._late, self._rates, self._drift)
+        self._quality = QualityWatch(rules.quality, champion, false_alarm_days)
+        self._poison = PoisonWatch(rules.poison, champion, false_alarm_days)
+        statistical = (self._drift, self._quality, self._poison)
+        self._detectors = (self._counts, self._shares, self._late, self._rates, *statistical)
         self._minute = -1
         self._written = 0
         self._unwritten = 0
 
     def __len__(self) -> int:
         """How many counts, shares and sources are kept."""
-        return len(self._counts) + len(self._shares) + len(self._late) + len(self._rates)
+        return len(self._counts) + len(self._shares) + len(self._late) + len(self._rates) + len(self._poison)
 
     @property
     def state(self) -> WatchState:
@@ -78,6 +86,8 @@ class Watch:
             late=self._late.state,
             rates=self._rates.state,
             drift=self._drift.state,
+            quality=self._quality.state,
+            poison=self._poison.state,
         )
 
     def restore(self, state: WatchState) -> bool:
@@ -90,6 +100,8 @@ class Watch:
         self._late.restore(state.late)
         self._rates.restore(state.rates)
         self._drift.restore(state.drift)
+        self._quality.restore(state.quality)
+        self._poison.restore(state.poison)
         return True
 
     def see(self, signals: Signals) -> list[Alert]:

@@ -5,15 +5,19 @@ no opinion before `_LEARN_S`.
 """
 
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
+import msgspec
+
+from contracts.detection import Moment
+from models.recent import LONGEST
 from models.reference import ReferenceStatistics
 from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
 from stream_app.model_slot import LoadedModel
 
 F = TypeVar("F")
-T = TypeVar("T")
+S = TypeVar("S")
 
 DETECTORS = 3
 """Statistical detectors that share `false_alarm_days`: drift, quality, poisoned outcomes. Each has a third of the false
@@ -23,6 +27,28 @@ _LEARN_S = 60
 QUIET_S = 3600
 _MEASURED_WINDOWS = 1000
 _CLOSER = 1.25  # the detector is set anew when the time that a window takes has changed by this factor
+
+
+class WindowsState(msgspec.Struct, frozen=True):
+    """The window under way, its detector and what was told.
+
+    `window_ms` is how long a window took when the detector was set; since `since_ms` there were `windows` of them.
+    """
+
+    window: Sketch | None
+    detector: DetectorState | None
+    window_ms: Annotated[float, msgspec.Meta(ge=0)]
+    since_ms: Moment
+    windows: Annotated[int, msgspec.Meta(ge=0)]
+    told_ms: Moment | None
+    untold: int
+
+
+class OfModel(msgspec.Struct, Generic[S], frozen=True):
+    """What is to be remembered of the model of `digest`."""
+
+    digest: str
+    state: S
 
 
 class Detector(Protocol[F]):
@@ -38,22 +64,48 @@ class Windows(Generic[F]):
     """The window under way, its detector, and what was told.
 
     `make` returns the detector for a number of windows between false alarms and the state that it goes on from;
-    `spacing_ms` is the time between two of them.
+    `spacing_ms` is the time between two of them. A sketch has so many `totals`.
     """
 
     def __init__(
         self,
         reference: ReferenceStatistics,
+        totals: int,
         spacing_ms: float,
         make: Callable[[float, DetectorState | None], Detector[F]],
     ) -> None:
         self._reference, self._spacing_ms, self._make = reference, spacing_ms, make
+        self.totals = totals
         self.window_ms = 0.0
         self.untold = 0
         self._window: Sketch | None = None
         self._detector: Detector[F] | None = None
         self._since_ms, self._windows = 0, 0
         self._told_ms: int | None = None
+
+    @property
+    def state(self) -> WindowsState:
+        return WindowsState(
+            self._window,
+            self._detector.state if self._detector else None,
+            self.window_ms,
+            self._since_ms,
+            self._windows,
+            self._told_ms,
+            self.untold,
+        )
+
+    def restore(self, state: WindowsState) -> None:
+        """Go on from the state of another of the same model, unless it is of no such model's form."""
+        buckets = state.detector.buckets if state.detector else ()
+        sketches = [each for _, each in buckets] + ([state.window] if state.window else [])
+        good = all(each.events > 0 and len(each.totals) == self.totals for each in sketches)
+        if not good or len(buckets) > LONGEST or bool(state.detector) != bool(state.window_ms):
+            return
+        self._window, self.window_ms, self.untold = state.window, state.window_ms, state.untold
+        self._since_ms, self._windows, self._told_ms = state.since_ms, state.windows, state.told_ms
+        if state.detector:
+            self._detector = self._set(state.detector)
 
     def take(self, sketch: Sketch, at_ms: int) -> list[F]:
         """Take a part of the window; return what is to be told."""
@@ -82,19 +134,43 @@ class Windows(Generic[F]):
             self._windows = 0
         if self._detector is None or not 1 / _CLOSER < window_ms / self.window_ms < _CLOSER:
             self.window_ms = window_ms
-            spacing = max(self._spacing_ms / window_ms, self._reference.spacings[0])
-            self._detector = self._make(spacing, self._detector.state if self._detector else None)
+            self._detector = self._set(self._detector.state if self._detector else None)
+
+    def _set(self, state: DetectorState | None) -> Detector[F]:
+        """Return a detector that goes on from `state`, set by the time that a window takes."""
+        return self._make(max(self._spacing_ms / self.window_ms, self._reference.spacings[0]), state)
 
 
-class OfChampion(Generic[T]):
+class Remembering(Protocol[S]):
+    """What has a state that another of the same model can go on from."""
+
+    @property
+    def state(self) -> S: ...
+
+    def restore(self, state: S) -> None: ...
+
+
+K = TypeVar("K", bound=Remembering[Any])
+
+
+class OfChampion(Generic[K, S]):
     """What is known of the champion's stream; begun anew, by `make`, when another model is the champion."""
 
-    def __init__(self, champion: Callable[[], LoadedModel | None], make: Callable[[ReferenceStatistics], T]) -> None:
+    def __init__(self, champion: Callable[[], LoadedModel | None], make: Callable[[ReferenceStatistics], K]) -> None:
         self._champion, self._make = champion, make
         self.digest = ""
-        self.known: T | None = None
+        self.known: K | None = None
+        self._restored: OfModel[S] | None = None
 
-    def of(self, digest: str) -> T | None:
+    @property
+    def state(self) -> OfModel[S] | None:
+        return OfModel(self.digest, self.known.state) if self.known else self._restored
+
+    def restore(self, state: OfModel[S] | None) -> None:
+        """Go on from the state of another, once the champion that it is of scores."""
+        self._restored = state
+
+    def of(self, digest: str) -> K | None:
         """Return what is known of the model `digest`; None if it is not the champion here or has no reference."""
         if digest != self.digest:
             champion = self._champion()
@@ -103,4 +179,7 @@ class OfChampion(Generic[T]):
             reference = champion.bundle.manifest.reference_statistics
             self.digest = digest
             self.known = self._make(reference) if reference else None
+            if self.known and self._restored and self._restored.digest == digest:
+                self.known.restore(self._restored.state)
+            self._restored = None
         return self.known

@@ -12,9 +12,10 @@ from contracts.detection import Part, Signals
 from contracts.topics import MODEL_ALERTS, SIGNALS
 from models.verify import VerifiedBundle
 from stream_app.batch import Batch
-from stream_app.detectors.drift_watch import DriftWatch, ModelDriftState
+from stream_app.detectors.drift_watch import DriftWatch
 from stream_app.detectors.rules import load_rules
 from stream_app.detectors.watch import Watch
+from stream_app.detectors.windows import OfModel, WindowsState
 from stream_app.model_slot import LoadedModel, Models
 from stream_app.watching import SignalPipeline
 from tests.contracts.test_alerts import assert_ecs
@@ -108,7 +109,7 @@ def test_drift_is_told_as_it_would_be_without_a_takeover(
     def taken_over(watching: DriftWatch) -> DriftWatch:
         state = msgspec.msgpack.encode(watching.state)
         other = watch(champion)
-        other.restore(msgspec.msgpack.decode(state, type=ModelDriftState | None))
+        other.restore(msgspec.msgpack.decode(state, type=OfModel[WindowsState] | None))
         return other
 
     records = [*clean, *aged]
@@ -125,17 +126,23 @@ def test_a_state_of_another_model_or_form_is_none(
     see(one, clean[:100])
     state = one.state
     assert state is not None
-    assert state.detector is not None
-    (size, bucket), *buckets = state.detector.buckets
+    windows, detector = state.state, state.state.detector
+    assert detector is not None
+    (size, bucket), *buckets = detector.buckets
     empty = msgspec.structs.replace(bucket, events=0)
     short = msgspec.structs.replace(bucket, totals=bucket.totals[1:])
     for strange in (
         msgspec.structs.replace(state, digest="sha256:other"),
-        msgspec.structs.replace(state, window_ms=0.0),
-        msgspec.structs.replace(state, window=short),
         *(
-            msgspec.structs.replace(state, detector=msgspec.structs.replace(state.detector, buckets=changed))
-            for changed in (((size, empty), *buckets), ((size, short), *buckets), ((size, bucket),) * 100)
+            msgspec.structs.replace(state, state=msgspec.structs.replace(windows, **changes))
+            for changes in (
+                {"window_ms": 0.0},
+                {"window": short},
+                *(
+                    {"detector": msgspec.structs.replace(detector, buckets=changed)}
+                    for changed in (((size, empty), *buckets), ((size, short), *buckets), ((size, bucket),) * 100)
+                ),
+            )
         ),
     ):
         other = watch(champion)

@@ -1,0 +1,84 @@
+"""Quality in the stream: the champion's outcomes of all sources against its reference."""
+
+import hashlib
+from collections.abc import Callable
+
+from contracts.alerts import Alert, alert
+from contracts.detection import Signals
+from contracts.releases import DAY_MS
+from models.reference import ReferenceStatistics
+from models.sketch import Sketch
+from stream_app.detectors.change import DetectorState
+from stream_app.detectors.quality import QualityDetector, QualityFinding
+from stream_app.detectors.rules import DetectionRule
+from stream_app.detectors.windows import DETECTORS, OfChampion, OfModel, Windows, WindowsState
+from stream_app.model_slot import LoadedModel
+
+
+class QualityWatch:
+    """Watches the champion's outcomes; `days` is the mean time between two false alarms of all detectors."""
+
+    def __init__(self, rule: DetectionRule, champion: Callable[[], LoadedModel | None], days: float) -> None:
+        self._rule, self._spacing_ms = rule, DETECTORS * days * DAY_MS
+        self._champions: OfChampion[Windows[QualityFinding], WindowsState] = OfChampion(champion, self._windows)
+
+    @property
+    def state(self) -> OfModel[WindowsState] | None:
+        return self._champions.state
+
+    def restore(self, state: OfModel[WindowsState] | None) -> None:
+        """Go on from the state of another, once the champion that it is of scores."""
+        self._champions.restore(state)
+
+    def see(self, signals: Signals) -> list[Alert]:
+        """Take the signals of a batch; return the alerts that they come to."""
+        alerts: list[Alert] = []
+        for told in signals.outcomes:
+            windows = self._champions.of(told.digest)
+            if windows is None:
+                continue
+            bins = windows.totals // 2
+            sums = tuple(map(sum, zip(*told.of_bins(bins).values(), strict=True)))
+            findings = windows.take(Sketch(sum(sums[:bins]), sums), signals.at) if any(sums) else []
+            if findings:
+                alerts.append(self._alert(findings, windows, told.digest, signals.at))
+        return alerts
+
+    def _windows(self, reference: ReferenceStatistics) -> Windows[QualityFinding]:
+
+        def make(spacing: float, state: DetectorState | None) -> QualityDetector:
+            return QualityDetector(reference, spacing, state=state)
+
+        return Windows(reference, 2 * len(reference.outcomes.positive), self._spacing_ms, make)
+
+    def _alert(
+        self, findings: list[QualityFinding], windows: Windows[QualityFinding], digest: str, at_ms: int
+    ) -> Alert:
+        found = findings[0]
+        labels = {
+            "model": digest,
+            "statistic": found.statistic,
+            "outcomes": str(found.events),
+            "positives": str(found.positives),
+            "expected_positives": f"{found.expected_positives:.1f}",
+            "windows_by_chance": f"{found.windows_by_chance:.3g}",
+            "windows_wanted": f"{found.threshold:.3g}",
+            "others": " ".join(other.statistic for other in findings[1:]),
+            "alarms_since_last_alert": str(windows.untold or ""),
+            **found.expected_performance.labels("expected"),
+            **found.estimated_performance.labels("estimated"),
+            **found.seen_performance.labels("seen"),
+        }
+        windows.untold = 0
+        return alert(
+            self._rule.rule,
+            f"{self._rule.name}: {found.statistic}, {found.positives} of {found.events} outcomes positive, "
+            f"{found.expected_positives:.0f} expected",
+            at_ms=at_ms,
+            dataset="model",
+            severity=self._rule.severity,
+            technique=self._rule.technique,
+            labels={name: value for name, value in labels.items() if value},
+            first_ms=round(at_ms - found.windows * windows.window_ms),
+            id=hashlib.sha256(f"{self._rule.id} {digest} {at_ms}".encode()).hexdigest()[:32],
+        )
