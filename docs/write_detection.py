@@ -86,7 +86,7 @@ def fires(rule: DetectionRule) -> str:
         case SilenceRule():
             return f"{rule.least_s} s or more without an event of one source, when {rule.missed} were to be expected"
         case _:  # what is no count
-            return "rarer than a third of once in `false_alarm_days` while nothing changes"
+            return "rarer than once in three times `false_alarm_days` while nothing changes"
 
 
 def row(rule: DetectionRule) -> str:
