@@ -118,7 +118,7 @@ def _spacings(
 def poisoned(reference: ReferenceStatistics, score: Score, alarms: int) -> dict[str, Any]:
     """Return {spacing set in outcomes: [alarms, measured / set spacing]} of all sources together, after learning."""
     found = {}
-    for spacing in (2_000, 10_000):
+    for spacing in (2_000, 5_000):
         watch = _poison_watch(reference, spacing)
         at_ms = learned = count = 0
         for told in _told(reference, score, _returning(10_000)):

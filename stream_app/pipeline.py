@@ -105,7 +105,7 @@ class EventPipeline:
             scored = models.champion.score(decoded, now_ms)
             predictions, result.decisions = scored.predictions, scored.decisions
             if models.champion.answers:
-                self.known.predicted.add(batch, decoded, models.champion.answers(scored.probabilities))
+                self.known.remember(batch, decoded, models.champion.answers(scored.probabilities))
             odd = models.champion.singles(scored) | self.known.odd(decoded.records, scored.values, columns)
             odd["new_near"] = near_of_new(scored, odd.get("new_patient", []))
             keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]

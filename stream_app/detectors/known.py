@@ -79,6 +79,7 @@ class Known:
     def __init__(self, history: History) -> None:
         self._history = history
         self.predicted = Predicted()
+        self._last_ids: list[int] = []
         self._ids: dict[int, IdMemory] = {}
         self._patients, self._copies = PatientMemory(), CopyMemory()
 
@@ -99,11 +100,19 @@ class Known:
                 memory = self.restore(batch.topic, span.partition, span.offsets[0], champion, now_ms)
             for position, same in memory.add(ids[first:end], contents[first:end]).items():
                 repeated[first + position] = same
+        self._last_ids = [each for position, each in enumerate(ids) if position not in repeated] if repeated else ids
         if not repeated:
             return []
         dropped = [decoded.records[position] for position, same in repeated.items() if same]
         decoded.reject({position: _CHANGED for position, same in repeated.items() if not same}, also_drop=repeated)
         return dropped
+
+    def remember(self, batch: Batch, decoded: Decoded[Event], answers: list[Answer]) -> None:
+        """Remember the answers to `decoded.records`, of the batch whose repeated events were dropped last."""
+        ids = self._last_ids
+        if len(ids) != len(answers):  # some were rejected since: a value out of its range
+            ids = ids_of(decoded.records)
+        self.predicted.add(batch, decoded.rows, ids, answers)
 
     def odd(self, events: list[Event], values: Floats, columns: PatientColumns) -> dict[Signal, list[int]]:
         """Return the positions of events whose patient is new or was somebody else, or that many patients had.

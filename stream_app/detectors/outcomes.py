@@ -65,7 +65,8 @@ class Outcomes:
             new = [at for number, at in enumerate(positions) if number not in again] if again else positions
             matched.counts["repeated"] += len(again)
             matched.counts["matched"] += len(new)
-            met.update((sources[at], answers[at - first], diagnoses[at]) for at in new)  # type: ignore[misc]  # no None
+            given = [answers[at - first] for at in new]
+            met.update(zip([sources[at] for at in new], given, [diagnoses[at] for at in new], strict=True))  # type: ignore[arg-type]  # no None
         matched.counts["unmatched"] = unmatched.total()
         matched.unmatched = _bounded(unmatched)
         matched.told = _sums(met)

@@ -11,7 +11,6 @@ import numpy as np
 from contracts.events import Event
 from models.sketch import Floats, Sketcher
 from stream_app.batch import Batch
-from stream_app.decode import Decoded
 from stream_app.detectors.memories import IDS
 
 _EVENT_ID = attrgetter("event_id")
@@ -110,12 +109,11 @@ class Predicted:
     def __init__(self) -> None:
         self._partitions: dict[int, AnswerMemory] = {}
 
-    def add(self, batch: Batch, decoded: Decoded[Event], answers: list[Answer]) -> None:
-        """Remember the `answers` to `decoded.records`."""
-        ids = ids_of(decoded.records)
+    def add(self, batch: Batch, rows: list[int], ids: list[int], answers: list[Answer]) -> None:
+        """Remember the answers to events that came from these rows of a batch."""
         for span in batch.spans:
-            first = bisect_left(decoded.rows, span.first_row)
-            end = bisect_left(decoded.rows, span.first_row + len(span.offsets))
+            first = bisect_left(rows, span.first_row)
+            end = bisect_left(rows, span.first_row + len(span.offsets))
             if first < end:
                 memory = self._partitions.setdefault(span.partition, AnswerMemory())
                 memory.add(ids[first:end], answers[first:end])
