@@ -131,20 +131,13 @@ def test_a_state_of_another_model_or_form_is_none(
     (size, bucket), *buckets = detector.buckets
     empty = msgspec.structs.replace(bucket, events=0)
     short = msgspec.structs.replace(bucket, totals=bucket.totals[1:])
-    for strange in (
-        msgspec.structs.replace(state, digest="sha256:other"),
-        *(
-            msgspec.structs.replace(state, state=msgspec.structs.replace(windows, **changes))
-            for changes in (
-                {"window_ms": 0.0},
-                {"window": short},
-                *(
-                    {"detector": msgspec.structs.replace(detector, buckets=changed)}
-                    for changed in (((size, empty), *buckets), ((size, short), *buckets), ((size, bucket),) * 100)
-                ),
-            )
-        ),
-    ):
+    changed = (((size, empty), *buckets), ((size, short), *buckets), ((size, bucket),) * 100)
+    forms = (
+        msgspec.structs.replace(windows, window_ms=0.0),
+        msgspec.structs.replace(windows, window=short),
+        *(msgspec.structs.replace(windows, detector=msgspec.structs.replace(detector, buckets=b)) for b in changed),
+    )
+    for strange in (OfModel("sha256:other", windows), *(OfModel(state.digest, each) for each in forms)):
         other = watch(champion)
         other.restore(strange)
         assert see(other, [*clean, *aged]) == see(watch(champion), [*clean, *aged])

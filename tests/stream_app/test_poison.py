@@ -62,7 +62,7 @@ def test_poisoned_labels_are_told_to_the_end_of_the_pipelines(champion: LoadedMo
     def watched(part: list[bytes]) -> Any:
         return pipeline(batch_of([Wire(b"signals", value) for value in part], topic=SIGNALS.name), AT_MS)
 
-    assert watched(clean).outputs == {}
+    assert watched(clean).alerts == {}
     result = watched(values[len(clean) :])
     assert "poisoned-outcomes" in result.alerts
     alerts = [msgspec.json.decode(value, type=Alert) for _, value in result.outputs[SECURITY_ALERTS.name]]
