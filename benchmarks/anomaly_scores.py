@@ -21,14 +21,13 @@ from rich.table import Table
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.drift_streams import scorer
+from benchmarks.drift_streams import reference_of, scorer
 from benchmarks.environments import PEERS, ROOT, pinned_version, python_of
 from benchmarks.report import RESULTS, WIDTH, context, write_json
 from contracts.codec import decoder
 from contracts.events import event_type
 from contracts.heart_disease import HEART_DISEASE
 from contracts.topics import EVENTS
-from models.calibrate import make_reference
 from models.dataset import Dataset, load_dataset
 from models.population import Population
 from models.reference import ReferenceStatistics
@@ -81,7 +80,7 @@ def attacked(name: str, seed: int, events: int, score: Any) -> tuple[Floats, npt
 
 def contenders(patients: Dataset, score: Any) -> dict[str, Anomaly]:
     """Return the scores that need nothing but the training data."""
-    reference = make_reference(HEART_DISEASE, patients.x, patients.site, score, SEED)
+    reference = reference_of(patients, score, SEED)
     drawn = Population(HEART_DISEASE, patients.x, patients.site).draw(100_000, np.random.default_rng([SEED, 13]))
     mean, sd = np.nanmean(drawn, axis=0), np.nanstd(drawn, axis=0)
 

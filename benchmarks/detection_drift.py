@@ -11,10 +11,9 @@ from rich.console import Console
 from benchmarks.drift_calibration import calibration, calibration_table
 from benchmarks.drift_clock import clock, clock_table, part_filled
 from benchmarks.drift_delays import PACKAGES, delay_plot, delay_table, delays
-from benchmarks.drift_streams import scorer
+from benchmarks.drift_streams import reference_of, scorer
 from benchmarks.report import PLOTS, RESULTS, WIDTH, context, write_json, write_plot
 from contracts.heart_disease import HEART_DISEASE
-from models.calibrate import make_reference
 from models.dataset import load_dataset
 from models.population import Population
 
@@ -33,7 +32,7 @@ def main() -> None:
     given = parser.parse_args()
     patients = load_dataset().distinct()
     score = scorer(patients.x, patients.y, SEED)
-    reference = partial(make_reference, HEART_DISEASE, patients.x, patients.site, score, SEED)
+    reference = partial(reference_of, patients, score, SEED)
     console = Console(width=WIDTH)
     for part in given.parts:
         started = time.monotonic()

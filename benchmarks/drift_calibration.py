@@ -10,11 +10,10 @@ import msgspec
 import numpy as np
 from rich.table import Table
 
-from benchmarks.drift_streams import Floats, Score, scorer
+from benchmarks.drift_streams import Floats, Score, reference_of, scorer
 from contracts.codec import decoder
 from contracts.events import event_type
 from contracts.heart_disease import HEART_DISEASE
-from models.calibrate import make_reference
 from models.dataset import load_dataset
 from models.population import Population
 from models.reference import ALL, WINDOW_EVENTS, ReferenceStatistics
@@ -122,7 +121,7 @@ def _held_out(alarms: int, seed: int) -> dict[str, Any]:
     half = np.random.default_rng([seed, 10]).permutation(len(patients)) < len(patients) // 2
     mine, theirs = patients.take(half), patients.take(~half)
     score = scorer(mine.x, mine.y, seed)
-    reference = make_reference(HEART_DISEASE, mine.x, mine.site, score, seed)
+    reference = reference_of(mine, score, seed)
     population = Population(HEART_DISEASE, theirs.x, theirs.site)
     rng = np.random.default_rng([seed, 11])
     values = (population.draw(_BLOCK * WINDOW_EVENTS, rng) for _ in repeat(None))

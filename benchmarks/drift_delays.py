@@ -16,11 +16,9 @@ import msgspec
 import numpy as np
 from rich.table import Table
 
-from benchmarks.drift_streams import BEFORE, Floats, Scenarios, Score
+from benchmarks.drift_streams import BEFORE, Floats, Scenarios, Score, reference_of
 from benchmarks.environments import CACHE, PEERS, ROOT, pinned_version, python_of
 from benchmarks.peers.drift_job import Task, judged, save
-from contracts.heart_disease import HEART_DISEASE
-from models.calibrate import make_reference
 from models.reference import ReferenceStatistics
 from models.shift import ShiftStatistics
 from models.sketch import Sketcher
@@ -43,8 +41,7 @@ more than 1000, Evidently takes distances instead of tests."""
 def delays(score: Score, streams: int, peers: list[str], seed: int) -> dict[str, Any]:
     """Return what `benchmarks.peers.drift_job.judged` says of each contender."""
     scenarios = Scenarios(score, seed)
-    home = scenarios.home
-    reference = make_reference(HEART_DISEASE, home.x, home.site, score, seed)
+    reference = reference_of(scenarios.home, score, seed)
     events = _task(scenarios, streams)
     with TemporaryDirectory(prefix="cardiosentry-bench-") as scratch:
         by_event, by_window = Path(scratch) / "events.npz", Path(scratch) / "windows.npz"
