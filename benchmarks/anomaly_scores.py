@@ -80,7 +80,7 @@ def attacked(name: str, seed: int, events: int, score: Any) -> tuple[Floats, npt
 
 def contenders(patients: Dataset, score: Any, threshold: float) -> dict[str, Anomaly]:
     """Return the scores that need nothing but the training data."""
-    reference = reference_of(patients, score, threshold, SEED)
+    reference = reference_of(patients, score, SEED)
     drawn = Population(HEART_DISEASE, patients.x, patients.site).draw(100_000, np.random.default_rng([SEED, 13]))
     mean, sd = np.nanmean(drawn, axis=0), np.nanstd(drawn, axis=0)
 

@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, default=PLOTS, help="directory of the plot (default: %(default)s)")
     given = parser.parse_args()
     patients = load_dataset().distinct()
-    score, threshold = scorer(patients, SEED)
-    reference = partial(reference_of, patients, score, threshold, SEED)
+    score = scorer(patients.x, patients.y, SEED)
+    reference = partial(reference_of, patients, score, SEED)
     console = Console(width=WIDTH)
     for part in given.parts:
         started = time.monotonic()

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.drift_streams import reference_of, scorer
 from benchmarks.options import model, parser
 from benchmarks.report import WIDTH, caption, context, write_json
 from contracts.codec import decoder
@@ -21,14 +22,10 @@ from contracts.detection import Outcomes, Signals
 from contracts.events import Outcome, event_type
 from contracts.heart_disease import HEART_DISEASE
 from contracts.releases import DAY_MS
-from models.calibrate import make_reference
 from models.dataset import Dataset, load_dataset
-from models.export import INPUT_NAME, OUTPUT_NAME, export_onnx
-from models.fit import fit
 from models.population import Population
 from models.reference import ALL, OUTCOME_STATISTICS, WINDOW_EVENTS, ReferenceStatistics
 from models.scorer import Scorer
-from models.session import open_session
 from models.sign import PUBLIC_KEY_FILE
 from models.sketch import Sketch, Sketcher
 from models.verify import verify_bundle
@@ -95,8 +92,8 @@ def quality(reference: ReferenceStatistics, score: Score, alarms: int) -> dict[s
     everybody = load_dataset().distinct()
     half = np.random.default_rng([SEED, 10]).permutation(len(everybody)) < len(everybody) // 2
     mine, theirs = everybody.take(half), everybody.take(~half)
-    theirs_score, threshold = _fitted(mine)
-    other = make_reference(HEART_DISEASE, mine.x, mine.y, mine.site, theirs_score, threshold, SEED)
+    theirs_score = scorer(mine.x, mine.y, SEED)
+    other = reference_of(mine, theirs_score, SEED)
     made = _windows(other, theirs_score, _drawn(theirs), 1)
     found["patients of the other half of the data"] = {"50": _spacings(other, made, 50, alarms // 4)}
     return found
@@ -247,16 +244,6 @@ def _told(reference: ReferenceStatistics, score: Score, blocks: Iterator[Visits]
                 (sketch,) = _totals(bins[part][of], visits.outcomes[part][of], count, int(of.sum()))
                 sources[f"ward/{source}"] = list(sketch.totals)
             yield Outcomes(_DIGEST, sources)
-
-
-def _fitted(patients: Dataset) -> tuple[Score, float]:
-    fitted = fit(patients.x, patients.y, SEED)
-    session = open_session(export_onnx(fitted, HEART_DISEASE))
-
-    def score(values: Any) -> Any:
-        return session.run([OUTPUT_NAME], {INPUT_NAME: values})[0].reshape(-1)
-
-    return score, fitted.threshold
 
 
 def tables(found: dict[str, Any]) -> Iterator[Table]:

@@ -120,8 +120,8 @@ def _held_out(alarms: int, seed: int) -> dict[str, Any]:
     patients = load_dataset().distinct()
     half = np.random.default_rng([seed, 10]).permutation(len(patients)) < len(patients) // 2
     mine, theirs = patients.take(half), patients.take(~half)
-    score, threshold = scorer(mine, seed)
-    reference = reference_of(mine, score, threshold, seed)
+    score = scorer(mine.x, mine.y, seed)
+    reference = reference_of(mine, score, seed)
     population = Population(HEART_DISEASE, theirs.x, theirs.site)
     rng = np.random.default_rng([seed, 11])
     values = (population.draw(_BLOCK * WINDOW_EVENTS, rng) for _ in repeat(None))

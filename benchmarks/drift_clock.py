@@ -21,6 +21,7 @@ from models.shift import ShiftStatistics
 from models.sketch import Sketcher
 from stream_app.detectors.drift_watch import DriftWatch
 from stream_app.detectors.rules import load_rules
+from stream_app.detectors.windows import DETECTORS
 
 _START_MS = 1_700_000_000_000
 _EVENTS_A_DAY = 1440  # one a minute
@@ -63,7 +64,7 @@ def _told(
     champion: Any = SimpleNamespace(
         bundle=SimpleNamespace(digest=digest, manifest=SimpleNamespace(reference_statistics=reference))
     )
-    watch = DriftWatch(load_rules().drift, lambda: champion, days)
+    watch = DriftWatch(load_rules().drift, lambda: champion, days / DETECTORS)
     sketcher = Sketcher(reference.columns)
     alerts, last = 0, 0.0
     while True:

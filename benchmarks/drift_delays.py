@@ -41,7 +41,7 @@ more than 1000, Evidently takes distances instead of tests."""
 def delays(score: Score, threshold: float, streams: int, peers: list[str], seed: int) -> dict[str, Any]:
     """Return what `benchmarks.peers.drift_job.judged` says of each contender."""
     scenarios = Scenarios(score, seed)
-    reference = reference_of(scenarios.home, score, threshold, seed)
+    reference = reference_of(scenarios.home, score, seed)
     events = _task(scenarios, streams)
     with TemporaryDirectory(prefix="cardiosentry-bench-") as scratch:
         by_event, by_window = Path(scratch) / "events.npz", Path(scratch) / "windows.npz"

@@ -14,7 +14,7 @@ from contracts.heart_disease import HEART_DISEASE
 from models.calibrate import make_reference
 from models.dataset import Dataset, load_dataset
 from models.export import INPUT_NAME, OUTPUT_NAME, export_onnx
-from models.fit import fit
+from models.fit import fit, threshold_for_recall
 from models.population import Population
 from models.reference import ReferenceStatistics
 from models.session import open_session
@@ -103,9 +103,10 @@ def scorer(patients: Dataset, seed: int) -> tuple[Score, float]:
     def score(values: Any) -> Any:
         return session.run([OUTPUT_NAME], {INPUT_NAME: values})[0].reshape(-1)
 
-    return score, model.threshold
+    return score
 
 
-def reference_of(patients: Dataset, score: Score, threshold: float, seed: int) -> ReferenceStatistics:
-    """Return the reference statistics of these patients as a model of that threshold scores them."""
+def reference_of(patients: Dataset, score: Score, seed: int) -> ReferenceStatistics:
+    """Return the reference of patients whom this model scores, at the threshold that training would choose for them."""
+    threshold = threshold_for_recall(score(patients.x).astype(np.float64), patients.y)
     return make_reference(HEART_DISEASE, patients.x, patients.y, patients.site, score, threshold, seed)
