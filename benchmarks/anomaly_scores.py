@@ -56,10 +56,10 @@ def main() -> None:
     given = parser.parse_args()
     made = context(None)
     patients = load_dataset().distinct()
-    score, threshold = scorer(patients, SEED)
+    score = scorer(patients.x, patients.y, SEED)
     names = [f"{kind}{pace}" for kind in KINDS for pace in ("", "-slow")]
     streams = {name: [attacked(name, seed, given.events, score) for seed in range(given.seeds)] for name in names}
-    found = {name: judged(anomaly, streams) for name, anomaly in contenders(patients, score, threshold).items()}
+    found = {name: judged(anomaly, streams) for name, anomaly in contenders(patients, score).items()}
     found |= _river(streams)
     console = Console(width=WIDTH)
     console.print(table(found))
@@ -78,7 +78,7 @@ def attacked(name: str, seed: int, events: int, score: Any) -> tuple[Floats, npt
     return np.array(rows, dtype=np.float64), np.array([bool(record.attack) for record in records])
 
 
-def contenders(patients: Dataset, score: Any, threshold: float) -> dict[str, Anomaly]:
+def contenders(patients: Dataset, score: Any) -> dict[str, Anomaly]:
     """Return the scores that need nothing but the training data."""
     reference = reference_of(patients, score, SEED)
     drawn = Population(HEART_DISEASE, patients.x, patients.site).draw(100_000, np.random.default_rng([SEED, 13]))

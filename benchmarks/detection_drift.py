@@ -47,7 +47,7 @@ def main() -> None:
             made["part_filled"] = part_filled(reference(), population, score, SEED)
             console.print("windows of fewer events, times as rare as one in a hundred:", made["part_filled"])
         else:
-            found = delays(score, threshold, given.streams, given.peers, SEED)
+            found = delays(score, given.streams, given.peers, SEED)
             console.print(delay_table(found))
             console.print(write_plot(given.plots, "drift_delays", delay_plot(found), made))
         made["seconds"] = round(time.monotonic() - started)

@@ -38,7 +38,7 @@ REFERENCE = 1000
 more than 1000, Evidently takes distances instead of tests."""
 
 
-def delays(score: Score, threshold: float, streams: int, peers: list[str], seed: int) -> dict[str, Any]:
+def delays(score: Score, streams: int, peers: list[str], seed: int) -> dict[str, Any]:
     """Return what `benchmarks.peers.drift_job.judged` says of each contender."""
     scenarios = Scenarios(score, seed)
     reference = reference_of(scenarios.home, score, seed)

@@ -95,10 +95,9 @@ def _population(rows: Dataset) -> Population:
     return Population(HEART_DISEASE, rows.x, rows.site)
 
 
-def scorer(patients: Dataset, seed: int) -> tuple[Score, float]:
-    """Return what the product's own model, trained on these patients, answers, and its threshold."""
-    model = fit(patients.x, patients.y, seed)
-    session = open_session(export_onnx(model, HEART_DISEASE))
+def scorer(x: Any, y: Any, seed: int) -> Score:
+    """Return what the product's own model, trained on `x` and `y`, answers."""
+    session = open_session(export_onnx(fit(x, y, seed), HEART_DISEASE))
 
     def score(values: Any) -> Any:
         return session.run([OUTPUT_NAME], {INPUT_NAME: values})[0].reshape(-1)

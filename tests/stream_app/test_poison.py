@@ -22,6 +22,7 @@ from stream_app.detectors.watch import Watch
 from stream_app.detectors.windows import OfModel
 from stream_app.model_slot import LoadedModel, Models
 from stream_app.watching import SignalPipeline
+from tests.contracts.test_alerts import assert_ecs
 from tests.producers.support import AT_MS, synthetic
 from tests.stream_app.support import SIGNER, Wire, batch_of, loaded, outcome_pipeline, pipeline_of, wire
 
@@ -67,6 +68,7 @@ def test_poisoned_labels_are_told_to_the_end_of_the_pipelines(champion: LoadedMo
     assert "poisoned-outcomes" in result.alerts
     alerts = [msgspec.json.decode(value, type=Alert) for _, value in result.outputs[SECURITY_ALERTS.name]]
     (first, *others) = [alert for alert in alerts if alert.rule.id == "poisoned-outcomes"]
+    assert_ecs(msgspec.json.decode(msgspec.json.encode(first)))
     assert first.threat is not None
     assert first.threat.technique.id == ("AML.T0020",)
     if attack == "label-poisoning-slow":

@@ -23,6 +23,7 @@ from stream_app.detectors.rules import load_rules
 from stream_app.detectors.watch import Watch
 from stream_app.model_slot import LoadedModel
 from stream_app.watching import SignalPipeline
+from tests.contracts.test_alerts import assert_ecs
 from tests.producers.support import AT_MS
 from tests.stream_app.support import NOW_MS, Wire, batch_of, loaded
 
@@ -163,6 +164,7 @@ def test_a_calm_stream_raises_nothing_and_a_changed_one_one_alert_with_numbers(
     assert see(watch(champion), records[:240]) == []
     (alert,) = see(watch(champion), records)
     assert (alert.rule.id, alert.event.dataset) == ("quality", "cardiosentry.model")
+    assert_ecs(msgspec.json.decode(msgspec.json.encode(alert)))
     labels = alert.labels
     assert labels["model"] == champion.bundle.digest
     assert int(labels["positives"]) < float(labels["expected_positives"])
