@@ -6,12 +6,7 @@ from pathlib import Path
 
 from packaging.markers import UndefinedEnvironmentName
 from packaging.utils import canonicalize_name
-from pip_requirements_parser import (
-    InstallationError,
-    InstallRequirement,
-    RequirementsFile,
-    RequirementsFileParserError,
-)
+from pip_requirements_parser import InstallRequirement, PipError, RequirementsFile
 
 from models.pipeline.scanners.policy import SecurityPolicy
 from models.pipeline.scanners.reading import Found, Reading, ScannerFailed, one_line
@@ -74,7 +69,7 @@ def _faults(file: Path, place: str, listed: set[str]) -> Iterator[Found]:
 def _read(file: Path) -> RequirementsFile:
     try:
         return RequirementsFile.from_file(str(file))
-    except (ValueError, RequirementsFileParserError, InstallationError):
+    except (ValueError, PipError):
         raise ScannerFailed(f"{file.name}: expected a lock file in the form of pip's requirements") from None
 
 

@@ -28,12 +28,16 @@ def read_notebooks(tree: Tree, files: tuple[str, ...], policy: SecurityPolicy) -
     for file in files:
         place = tree.place(file)
         try:
-            notebook = nbformat.read(tree.root / file, as_version=4)  # type: ignore[no-untyped-call]
+            # Conversion from older forms drops what it does not know: those are not read at all.
+            notebook = nbformat.read(tree.root / file, nbformat.NO_CONVERT)  # type: ignore[no-untyped-call]
+            known = notebook.nbformat == 4
             nbformat.validate(notebook)
         except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
+            known = False
+        if known:
+            found += _faults(notebook, place)
+        else:
             unread.append(f"{place}: expected a notebook (nbformat 4)")
-            continue
-        found += _faults(notebook, place)
     return Reading(tuple(found), tuple(unread))
 
 

@@ -56,9 +56,9 @@ def _check_files(tree: Tree) -> Check:
         found=f"{len(tree.source)} of source, {len(tree.artefacts)} of artefacts, {len(tree.links)} links",
         limit="no links: where one leads can change after the scan",
         advice="Put the file itself in the link's place." if tree.links else "",
-        findings=tuple(
-            Finding(id="link", where=one_line(link.partition("/")[2]), what="a link, or no file") for link in tree.links
-        )[:MAX_FINDINGS],
+        findings=tuple(Finding(id="link", where=one_line(link), what="a link, or no file") for link in tree.links)[
+            :MAX_FINDINGS
+        ],
     )
 
 

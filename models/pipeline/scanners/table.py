@@ -18,7 +18,7 @@ from models.pipeline.scanners.reading import Reading, ScannerFailed
 from models.pipeline.scanners.reports import read_bandit, read_modelscan, read_osv, read_pip_audit
 from models.pipeline.scanners.sarif import read_sarif
 from models.pipeline.scanners.tool import Job, Tool
-from models.pipeline.scanners.tree import Tree
+from models.pipeline.scanners.tree import ARTEFACTS, Tree
 
 Rule = Callable[[Tree, tuple[str, ...], SecurityPolicy], Reading]
 
@@ -125,7 +125,7 @@ def _pip_audit(job: Job) -> list[str]:
 
 
 def _modelscan(job: Job) -> list[str]:
-    return ["-p", "artefacts", "--show-skipped", "-l", "ERROR", "-r", "json", "-o", str(job.report)]
+    return ["-p", ARTEFACTS, "--show-skipped", "-l", "ERROR", "-r", "json", "-o", str(job.report)]
 
 
 def _trivy(job: Job) -> list[str]:

@@ -10,6 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 from contracts.errors import UserError
 
+# One below the directory that a scanner is called with: Gitleaks reads exceptions from the top of that.
+SOURCE, ARTEFACTS = "source/files", "artefacts/files"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Paths:
@@ -21,9 +24,9 @@ class Paths:
 
 @dataclass(frozen=True)
 class Tree:
-    """The copies below `root`; `source`, `artefacts` and `links` are paths relative to it, in order.
+    """The copies below `root`; `source` and `artefacts` are paths relative to it, in order.
 
-    Links are not followed and not copied: where one leads can change after the scan.
+    `links`, relative to what was given to scan, are not followed and not copied: where one leads can change later.
     """
 
     root: Path
@@ -40,29 +43,32 @@ class Tree:
         path = unquote(urlsplit(path).path) if path.startswith("file:") else path
         root = os.path.realpath(self.root)
         inside = os.path.relpath(os.path.realpath(self.root / path), root)
-        return inside.partition("/")[2] if inside.startswith(("source/", "artefacts/")) else Path(path).name
+        for top in (SOURCE, ARTEFACTS):
+            if inside.startswith(f"{top}/"):
+                return inside.removeprefix(f"{top}/")
+        return Path(path).name
 
 
 def copy_tree(paths: Paths, skip: Sequence[str], root: Path) -> Tree:
     """Copy what `paths` names below `root`, without what `skip` names ("/x": only at the top; else at any depth)."""
-    found: dict[str, list[str]] = {"source": [], "artefacts": []}
+    found: dict[str, list[str]] = {SOURCE: [], ARTEFACTS: []}
     links = []
-    for name, path, without in (("source", paths.source, skip), ("artefacts", paths.artefacts, ())):
+    for top, path, without in ((SOURCE, paths.source, skip), (ARTEFACTS, paths.artefacts, ())):
         if path is None:
             continue
         if not path.is_dir():
             raise UserError(f"{path}: expected a directory to scan")
         for file in _files(path, without):
-            relative = f"{name}/{file.relative_to(path).as_posix()}"
+            relative = f"{top}/{file.relative_to(path).as_posix()}"
             if file.is_symlink() or not file.is_file():
-                links.append(relative)
+                links.append(file.relative_to(path).as_posix())
                 continue
             copy = root / relative
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
-            found[name].append(relative)
+            found[top].append(relative)
     root.mkdir(parents=True, exist_ok=True)
-    return Tree(root, tuple(sorted(found["source"])), tuple(sorted(found["artefacts"])), tuple(sorted(links)))
+    return Tree(root, tuple(sorted(found[SOURCE])), tuple(sorted(found[ARTEFACTS])), tuple(sorted(links)))
 
 
 def _files(top: Path, skip: Sequence[str]) -> Iterator[Path]:
