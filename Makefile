@@ -3,9 +3,12 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 UV := $(BIN)/uv
 COMPILE := $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
+GITLEAKS := 8.30.1
+OSV_SCANNER := 1.9.2
+GO_INSTALL := GOBIN=$(CURDIR)/.cache/tools go install -ldflags
 INSTALL := $(UV) pip install -q --python $(BIN)/python
 
-.PHONY: help demo install dev test check chaos chaos-releases bench bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection model-card schemas vectors lock clean
+.PHONY: help demo install dev tools test check chaos chaos-releases bench bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection model-card schemas vectors lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -15,6 +18,7 @@ demo: install ## score real and synthetic patients on an embedded broker, live
 
 install: .venv/installed ## set up .venv to run CardioSentry
 dev: .venv/installed-dev ## set up .venv to work on CardioSentry
+tools: .cache/tools/.gitleaks-$(GITLEAKS) .cache/tools/.osv-scanner-$(OSV_SCANNER) ## build the scanners of Gate 1; needs Go, some minutes
 
 test: dev check ## all tests, on a real Kafka where Java 17 and Maven are there, and a real S3 where Go is
 	$(BIN)/python -m pytest
@@ -80,4 +84,13 @@ $(UV): requirements-uv.lock
 
 .venv/installed-dev: .venv/installed requirements-dev.lock
 	$(INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# One file a version, so that another version is built anew.
+.cache/tools/.gitleaks-$(GITLEAKS):
+	$(GO_INSTALL) "-s -w -X github.com/zricethezav/gitleaks/v8/version.Version=$(GITLEAKS)" github.com/zricethezav/gitleaks/v8@v$(GITLEAKS)
+	@touch $@
+
+.cache/tools/.osv-scanner-$(OSV_SCANNER):
+	$(GO_INSTALL) "-s -w" github.com/google/osv-scanner/cmd/osv-scanner@v$(OSV_SCANNER)
 	@touch $@

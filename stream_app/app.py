@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import socket
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -74,7 +75,7 @@ class CardioSentryApp(faust.App):
             web_bind=settings.web_host,
             web_host=settings.web_host,
             web_port=settings.web_port + slot if settings.web_port else free_port(settings.web_host),
-            datadir=Path(os.environ.get("TMPDIR", "/tmp")) / f"cardiosentry-{os.getpid()}",  # noqa: S108 - unused
+            datadir=Path(tempfile.gettempdir()) / f"cardiosentry-{os.getpid()}",  # unused
         )
 
     def _new_transport(self) -> TransportT:

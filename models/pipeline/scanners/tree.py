@@ -1,0 +1,90 @@
+"""The files under scan, copied first: every scanner sees the same bytes, whatever is changed meanwhile."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from contracts.errors import UserError
+
+# One below the directory that a scanner is called with: Gitleaks reads exceptions from the top of that.
+SOURCE, ARTEFACTS = "source/files", "artefacts/files"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paths:
+    """What to scan: a directory of `source` (code, locks, notebooks, configuration), one of downloaded `artefacts`."""
+
+    source: Path | None = None
+    artefacts: Path | None = None
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The copies below `root`; `source` and `artefacts` are paths relative to it, in order.
+
+    `links`, relative to what was given to scan, are not followed and not copied: where one leads can change later.
+    """
+
+    root: Path
+    source: tuple[str, ...]
+    artefacts: tuple[str, ...]
+    links: tuple[str, ...]
+
+    def matching(self, *patterns: str) -> list[str]:
+        """Return the files of the source whose name fits one of the patterns."""
+        return [file for file in self.source if any(fnmatch(Path(file).name, pattern) for pattern in patterns)]
+
+    def place(self, path: str) -> str:
+        """Return a scanner's path or file: address as a person knows it: relative to what was given to scan."""
+        path = unquote(urlsplit(path).path) if path.startswith("file:") else path
+        root = os.path.realpath(self.root)
+        inside = os.path.relpath(os.path.realpath(self.root / path), root)
+        for top in (SOURCE, ARTEFACTS):
+            if inside.startswith(f"{top}/"):
+                return inside.removeprefix(f"{top}/")
+        return Path(path).name
+
+
+def copy_tree(paths: Paths, skip: Sequence[str], root: Path) -> Tree:
+    """Copy what `paths` names below `root`, without what `skip` names ("/x": only at the top; else at any depth)."""
+    found: dict[str, list[str]] = {SOURCE: [], ARTEFACTS: []}
+    links = []
+    for top, path, without in ((SOURCE, paths.source, skip), (ARTEFACTS, paths.artefacts, ())):
+        if path is None:
+            continue
+        if not path.is_dir():
+            raise UserError(f"{path}: expected a directory to scan")
+        for file in _files(path, without):
+            relative = f"{top}/{file.relative_to(path).as_posix()}"
+            if file.is_symlink() or not file.is_file():
+                links.append(file.relative_to(path).as_posix())
+                continue
+            copy = root / relative
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+            found[top].append(relative)
+    root.mkdir(parents=True, exist_ok=True)
+    return Tree(root, tuple(sorted(found[SOURCE])), tuple(sorted(found[ARTEFACTS])), tuple(sorted(links)))
+
+
+def _files(top: Path, skip: Sequence[str]) -> Iterator[Path]:
+    """Yield all but directories, and links to directories."""
+
+    def stop(error: OSError) -> None:
+        raise UserError(f"{error.filename}: expected a directory that can be read: {error.strerror}")
+
+    for directory, inner, files in os.walk(top, onerror=stop):
+        at_top = Path(directory) == top
+        inner[:] = sorted(name for name in inner if not _skipped(name, skip, at_top=at_top))
+        yield from (Path(directory, name) for name in inner if Path(directory, name).is_symlink())
+        yield from (Path(directory, name) for name in files)
+
+
+def _skipped(name: str, skip: Sequence[str], *, at_top: bool) -> bool:
+    return any(
+        at_top and name == pattern[1:] if pattern.startswith("/") else fnmatch(name, pattern) for pattern in skip
+    )
