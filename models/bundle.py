@@ -29,6 +29,9 @@ from models.reference import ReferenceStatistics
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 SIGNATURE_FILE = "model.sig"
+PROVENANCE_PREFIX = "provenance-"
+"""Of the files that say where a bundle comes from (models/provenance.py)."""
+
 BUNDLE_FILES = (MANIFEST_FILE, MODEL_FILE, SIGNATURE_FILE)
 
 
@@ -130,14 +133,20 @@ def digested(files: Iterable[str]) -> list[str]:
     return sorted(name for name in files if name != SIGNATURE_FILE)
 
 
-def write_bundle(path: Path, manifest: Manifest, onnx: bytes, sign: Callable[[Path], None]) -> str:
-    """Write a signed bundle at `path` and return its digest.
+def write_bundle(
+    path: Path,
+    manifest: Manifest,
+    onnx: bytes,
+    sign: Callable[[Path], None],
+    provenance: Mapping[str, bytes] = {},
+) -> str:
+    """Write a signed bundle at `path` and return its digest; `provenance` are its statements, {file name: content}.
 
     `sign` gets the directory, complete but for the signature, and adds it. The bundle appears under its name only
     when it is whole. One that is there already is replaced; anything else that is there stays, and `UserError` is
     raised, as for a place that cannot be written. When `sign` raises, what was at `path` stays.
     """
-    files = {MANIFEST_FILE: encode_manifest(manifest), MODEL_FILE: onnx}
+    files = {MANIFEST_FILE: encode_manifest(manifest), MODEL_FILE: onnx, **provenance}
     path = Path(os.path.abspath(path))
     check_place(path)
     try:
@@ -165,11 +174,15 @@ def check_place(path: Path) -> None:
         raise UserError(
             f"{path}: expected a bundle's directory or nothing there, got something else; choose another path"
         )
-    others = sorted(child.name for child in path.iterdir() if child.name not in BUNDLE_FILES or not child.is_file())
+    others = sorted(child.name for child in path.iterdir() if not _is_ours(child))
     if others:
         raise UserError(
             f"{path}: expected a bundle's directory, got one that also holds {others[0]}; choose another path"
         )
+
+
+def _is_ours(path: Path) -> bool:
+    return path.is_file() and (path.name in BUNDLE_FILES or path.name.startswith(PROVENANCE_PREFIX))
 
 
 def _put_in_place(made: Path, path: Path, aside: Path) -> None:

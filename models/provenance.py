@@ -20,7 +20,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts.errors import ModelRejected
-from models.bundle import MODEL_FILE
+from models.bundle import MODEL_FILE, PROVENANCE_PREFIX
 from models.dsse import EnvelopeError, KeyProvider, encode_envelope, open_envelope, seal, signers_of
 from models.oms import PAYLOAD_TYPE
 
@@ -110,7 +110,7 @@ class Statement(
 
 def file_of(step: str) -> str:
     """Return the name of a step's statement in a bundle."""
-    return f"provenance-{step}.json"
+    return f"{PROVENANCE_PREFIX}{step}.json"
 
 
 def state(

@@ -13,7 +13,7 @@ from contracts.features import Feature, FeatureTable, Matrix
 from contracts.heart_disease import HEART_DISEASE
 from models.bundle import Evaluation, Manifest, ReferenceRow, TrainingData, check_place, write_bundle
 from models.calibrate import make_reference
-from models.dataset import DATA_FILE, Dataset, load_dataset
+from models.dataset import DATA_FILE, load_dataset
 from models.export import INPUT_NAME, OUTPUT_NAME, check_export, export_onnx
 from models.fit import FittedModel, fit
 from models.metrics import figures
@@ -50,14 +50,42 @@ def train_bundle(
         f"read {len(dataset)} records of {data.name}, {len(dataset) - len(patients)} of them repeats that are left out"
     )
     model = fit(patients.x, patients.y, seed)
-    evaluation = _evaluate(model, patients)
+    manifest, graph = assemble(
+        model,
+        patients.x,
+        patients.y,
+        patients.site,
+        sha256=dataset.sha256,
+        seed=seed,
+        version=version,
+        progress=progress,
+    )
+    digest = write_bundle(out, manifest, graph, sign)
+    progress(f"signed {out}: {digest}")
+    return digest
+
+
+def assemble(
+    model: FittedModel,
+    x: Matrix,
+    y: npt.NDArray[np.int64],
+    site: npt.NDArray[np.str_],
+    *,
+    sha256: str,
+    seed: int,
+    version: str,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Manifest, bytes]:
+    """Return manifest and graph of a model that was fitted on `x` (n, features), `y` (n,) of `site` (n,).
+
+    `sha256` is that of the data. The graph was checked row by row against the model.
+    """
+    evaluation = _evaluate(model, y)
     progress(f"fitted {model.boosted.stumps} stumps; out of fold AUC {evaluation.auc:.3f}")
     graph = export_onnx(model, HEART_DISEASE)
-    difference = check_export(graph, model, dataset.x, seed)
+    difference = check_export(graph, model, x, seed)
     progress(f"exported {len(graph)} bytes of ONNX; largest difference from scikit-learn {difference:.0e}")
-    statistics = make_reference(
-        HEART_DISEASE, patients.x, patients.y, patients.site, _scorer(graph), model.threshold, seed
-    )
+    statistics = make_reference(HEART_DISEASE, x, y, site, scorer_of(graph), model.threshold, seed)
     simulated = len(statistics.nulls) + len(statistics.outcomes.nulls)
     progress(f"simulated {simulated} statistics of drift and of outcomes on a stream where nothing changes")
     manifest = Manifest(
@@ -68,16 +96,14 @@ def train_bundle(
         model_bytes=len(graph),
         input_name=INPUT_NAME,
         output_name=OUTPUT_NAME,
-        training_data=TrainingData(sha256=dataset.sha256, patients=len(patients), positives=int(patients.y.sum())),
+        training_data=TrainingData(sha256=sha256, patients=len(y), positives=int(y.sum())),
         seed=seed,
         libraries={"python": platform.python_version(), **{name: version_of(name) for name in _LIBRARIES}},
         evaluation=evaluation,
         reference_rows=reference_rows(graph, HEART_DISEASE),
         reference_statistics=statistics,
     )
-    digest = write_bundle(out, manifest, graph, sign)
-    progress(f"signed {out}: {digest}")
-    return digest
+    return manifest, graph
 
 
 def reference_rows(graph: bytes, table: FeatureTable) -> tuple[ReferenceRow, ...]:
@@ -85,13 +111,14 @@ def reference_rows(graph: bytes, table: FeatureTable) -> tuple[ReferenceRow, ...
     draw = random.Random(1)  # noqa: S311 - made-up patients, no secrets
     rows = [tuple(_drawn(feature, draw) for feature in table.features) for _ in range(_REFERENCE_ROWS)]
     matrix = np.array(rows, dtype=np.float32)  # None becomes NaN
-    scores = _scorer(graph)(matrix)
+    scores = scorer_of(graph)(matrix)
     return tuple(
         ReferenceRow(values=row, probability=round(float(score), 6)) for row, score in zip(rows, scores, strict=True)
     )
 
 
-def _scorer(graph: bytes) -> Callable[[Matrix], npt.NDArray[np.float32]]:
+def scorer_of(graph: bytes) -> Callable[[Matrix], npt.NDArray[np.float32]]:
+    """Return what computes the probabilities (n,) of a matrix (n, features) by a graph of ours."""
     session = open_session(graph)
 
     def score(values: Matrix) -> npt.NDArray[np.float32]:
@@ -109,10 +136,10 @@ def _drawn(feature: Feature, draw: random.Random) -> float | None:
     return float(round(draw.uniform(*feature.usual)))
 
 
-def _evaluate(model: FittedModel, patients: Dataset) -> Evaluation:
+def _evaluate(model: FittedModel, y: npt.NDArray[np.int64]) -> Evaluation:
     """Return the short figures, rounded to 0.0001 so that the last bits of a sum do not change the digest."""
-    counts = np.ones((1, len(patients)))
-    found = figures(counts, patients.y, model.out_of_fold, model.out_of_fold >= model.threshold)
+    counts = np.ones((1, len(y)))
+    found = figures(counts, y, model.out_of_fold, model.out_of_fold >= model.threshold)
     auc, brier, recall, specificity = (
         round(float(found[name][0]), 4) for name in ("auc", "brier", "recall", "specificity")
     )
