@@ -16,6 +16,7 @@ LATE_MS = 600_000
 _NAMED = 100  # of a batch and signal, whose ids may be samples: more cost time where most events show the signal
 
 _SOURCE, _SOURCE_AND_ID = attrgetter("source"), attrgetter("source", "event_id")
+_OBSERVED_AT = attrgetter("observed_at")
 
 
 def of_events(
@@ -34,7 +35,8 @@ def of_events(
     found = _Found()
     found.count("scored", Counter(map(_SOURCE, decoded.records)))
     late = now_ms - LATE_MS
-    odd = {**odd, "late": [at for at, event in enumerate(decoded.records) if event.observed_at < late]}
+    if min(map(_OBSERVED_AT, decoded.records), default=late) < late:
+        odd = {**odd, "late": [at for at, event in enumerate(decoded.records) if event.observed_at < late]}
     for signal, positions in odd.items():
         named, counted = positions[:_NAMED], positions[_NAMED:]
         found.add(signal, (_SOURCE_AND_ID(decoded.records[position]) for position in named))
