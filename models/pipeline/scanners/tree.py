@@ -46,7 +46,7 @@ class Tree:
         for top in (SOURCE, ARTEFACTS):
             if inside.startswith(f"{top}/"):
                 return inside.removeprefix(f"{top}/")
-        return Path(path).name
+        return path if f"{SOURCE}/{path}" in self.source else Path(path).name
 
 
 def copy_tree(paths: Paths, skip: Sequence[str], root: Path) -> Tree:
@@ -65,7 +65,10 @@ def copy_tree(paths: Paths, skip: Sequence[str], root: Path) -> Tree:
                 continue
             copy = root / relative
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
+            try:
+                shutil.copyfile(file, copy)
+            except OSError as error:
+                raise UserError(f"{file}: expected a file that can be read: {error.strerror}") from None
             found[top].append(relative)
     root.mkdir(parents=True, exist_ok=True)
     return Tree(root, tuple(sorted(found[SOURCE])), tuple(sorted(found[ARTEFACTS])), tuple(sorted(links)))

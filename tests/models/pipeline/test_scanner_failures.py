@@ -151,6 +151,15 @@ def test_a_tool_gets_no_secret_from_our_environment(
     assert "AWS_SECRET_ACCESS_KEY" not in seen.read_text()
 
 
+def test_an_unreadable_file_is_named(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("shutil.copyfile", refuse)
+    with pytest.raises(UserError, match=r"expected a file that can be read: Permission denied"):
+        scan(Paths(source=source), SecurityPolicy(), today=TODAY)
+
+
 def no_database(directory: Path) -> None:
     (directory / "osv-scanner" / "PyPI" / "all.zip").unlink()
 
