@@ -108,6 +108,12 @@ def test_every_scanner_says_how_to_have_it_and_what_to_do() -> None:
         assert callable(scanner.by) or scanner.install, name
 
 
+def test_every_scanner_stands_in_the_guide() -> None:
+    lines = (ROOT / "docs" / "security-scans.md").read_text().splitlines()
+    rows = [line.split("|")[1].split()[0] for line in lines if line.startswith("|") and "---" not in line]
+    assert rows == ["scanner", *SCANNERS]
+
+
 # Our own rules
 
 LOCKS: dict[str, tuple[str, list[tuple[str, str]]]] = {
