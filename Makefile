@@ -20,7 +20,7 @@ install: .venv/installed ## set up .venv to run CardioSentry
 dev: .venv/installed-dev ## set up .venv to work on CardioSentry
 tools: .cache/tools/.gitleaks-$(GITLEAKS) .cache/tools/.osv-scanner-$(OSV_SCANNER) ## build the scanners of Gate 1; needs Go, some minutes
 
-test: dev check ## all tests, on a real Kafka where Java 17 and Maven are there, and a real S3 where Go is
+test: dev check ## all tests, on a real Kafka where Java 17 and Maven are there, and a real S3 and scanners where Go is
 	$(BIN)/python -m pytest
 
 check: dev ## lint, format and types

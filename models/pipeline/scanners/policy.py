@@ -39,7 +39,7 @@ class SecurityPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     tools: str = ".cache/tools"
     skip: tuple[str, ...] = (
         *(".git", ".venv", ".cache", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"),
-        *("__pycache__", "*.egg-info", "/keys", "/store", "/state"),
+        *("__pycache__", "*.egg-info"),
     )
     locks: tuple[str, ...] = ("requirements*.lock",)
     libraries: tuple[str, ...] = ()

@@ -27,7 +27,8 @@ def scan(paths: Paths, policy: SecurityPolicy, *, today: date, only: Collection[
     """Return one check of each required scanner, or of those in `only`, and one of the files themselves.
 
     A scanner that is missing, fails, takes too long or leaves something out is a failed check. `facts` holds how many
-    files there were and each tool's version. Raises `UserError` for unknown scanners and for paths that cannot be read.
+    files there were, their digest (whoever trains can tell that it is these) and each tool's version. Raises
+    `UserError` for unknown scanners and for paths that cannot be read.
     """
     names = [*dict.fromkeys(only or policy.required)]
     if unknown := sorted(set(names) - set(SCANNERS)):
@@ -38,6 +39,8 @@ def scan(paths: Paths, policy: SecurityPolicy, *, today: date, only: Collection[
         facts: dict[str, str | int | float | None] = {
             "files of source": len(tree.source),
             "files of artefacts": len(tree.artefacts),
+            "digest of source": tree.digest(tree.source),
+            "digest of artefacts": tree.digest(tree.artefacts),
         }
         for name in names:
             work = Path(directory) / name

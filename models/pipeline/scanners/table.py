@@ -4,6 +4,8 @@ A new tool is a new row. Rows for Trivy and Grype are tested on reports as their
 tools themselves.
 """
 
+import os
+import shutil
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,7 +20,7 @@ from models.pipeline.scanners.reading import Reading, ScannerFailed
 from models.pipeline.scanners.reports import read_bandit, read_modelscan, read_osv, read_pip_audit
 from models.pipeline.scanners.sarif import read_sarif
 from models.pipeline.scanners.tool import Job, Tool
-from models.pipeline.scanners.tree import ARTEFACTS, Tree
+from models.pipeline.scanners.tree import ARTEFACTS, SOURCE, Tree
 
 Rule = Callable[[Tree, tuple[str, ...], SecurityPolicy], Reading]
 
@@ -65,7 +67,7 @@ def _gitleaks(job: Job) -> list[str]:
     settings = job.work / "gitleaks.toml"
     settings.write_text("[extend]\nuseDefault = true\n")
     return [
-        *("dir", "source", "--config", str(settings), "--ignore-gitleaks-allow"),
+        *("dir", str(Path(SOURCE).parent), "--config", str(settings), "--ignore-gitleaks-allow"),
         *("--gitleaks-ignore-path", str(job.work), "--max-archive-depth", "3", "--exit-code", "9"),
         *("--redact=100", "--no-banner", "--no-color", "--log-level", "error"),
         *("--report-format", "sarif", "--report-path", str(job.report)),
@@ -73,11 +75,23 @@ def _gitleaks(job: Job) -> list[str]:
 
 
 def _bandit(job: Job) -> list[str]:
-    """No "nosec" counts, and no .bandit: an ini file that is empty stands in its place."""
+    """No "nosec" counts, no .bandit (an empty file stands in its place), and no directory is left out by its name."""
     settings = job.work / "bandit.ini"
     settings.write_text("[bandit]\n")
     files = [f"./{file}" for file in job.files]
-    return ["--ignore-nosec", "--ini", str(settings), "-q", "-f", "json", "-o", str(job.report), *files]
+    return [
+        "--ignore-nosec",
+        "--ini",
+        str(settings),
+        "-x",
+        str(job.work),
+        "-q",
+        "-f",
+        "json",
+        "-o",
+        str(job.report),
+        *files,
+    ]
 
 
 def _osv_scanner(job: Job) -> list[str]:
@@ -129,18 +143,22 @@ def _modelscan(job: Job) -> list[str]:
 
 
 def _trivy(job: Job) -> list[str]:
-    settings = job.work / "trivy.yaml"
-    settings.write_text("")
-    return [
-        *("filesystem", "--config", str(settings), "--ignorefile", str(job.work / "none"), "--exit-code", "9"),
-        *("--scanners", "vuln,misconfig", "--format", "sarif", "--output", str(job.report), "--quiet", "source"),
-    ]
+    return ["config", "--exit-code", "9", "--format", "sarif", "--output", str(job.report), "--quiet", SOURCE]
 
 
 def _grype(job: Job) -> list[str]:
-    settings = job.work / "grype.yaml"
-    settings.write_text("")
-    return ["dir:source", "--config", str(settings), "--output", "sarif", "--file", str(job.report), "--quiet"]
+    """Grype knows lock files by their name alone: each is copied to a directory of its own, under that name."""
+    locks = job.work / "locks"
+    for file in job.files:
+        copy = locks / job.tree.place(file) / "requirements.txt"
+        copy.parent.mkdir(parents=True)
+        shutil.copyfile(job.tree.root / file, copy)
+    return [f"dir:{locks}", "--output", "sarif", "--file", str(job.report), "--quiet"]
+
+
+def _passed_on(name: str) -> Callable[[Job], dict[str, str]]:
+    """Let a tool find the database that somebody keeps for it."""
+    return lambda _: {name: os.environ[name]} if name in os.environ else {}
 
 
 _UPDATE = "Change to a version in which it is mended; if there is none, leave the library or have a person waive it."
@@ -249,29 +267,33 @@ SCANNERS: Mapping[str, Scanner] = {
         reference="MITRE ATLAS AML.T0011.000 User Execution: Unsafe AI Artifacts",
     ),
     "trivy": Scanner(
-        looks_for="vulnerable libraries and unsafe configuration",
+        looks_for="unsafe configuration: Dockerfiles, Compose, Kubernetes",
         files=_source,
         by=Tool(
             program="trivy",
             version=("--version",),
             arguments=_trivy,
+            environment=_passed_on("TRIVY_CACHE_DIR"),
             exits={0: "clean", 9: "findings"},
             read=lambda job, report: read_sarif(report, job.tree.place, messages=True),
         ),
-        advice=_UPDATE,
+        advice="Change the configuration as the finding says.",
         needs_files=True,
         install="https://trivy.dev",
-        reference="MITRE ATLAS AML.T0010.001 AI Supply Chain Compromise: AI Software",
+        reference="CWE-16 Configuration",
     ),
     "grype": Scanner(
         looks_for="libraries with known vulnerabilities, as Grype's database tells",
-        files=_source,
+        files=_locks,
         by=Tool(
             program="grype",
             version=("--version",),
             arguments=_grype,
+            environment=_passed_on("GRYPE_DB_CACHE_DIR"),
             exits={0: "clean"},
-            read=lambda job, report: read_sarif(report, job.tree.place, messages=True),
+            read=lambda _, report: read_sarif(
+                report, lambda path: path.strip("/").removesuffix("/requirements.txt"), messages=True
+            ),
         ),
         advice=_UPDATE,
         needs_files=True,

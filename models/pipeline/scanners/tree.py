@@ -1,5 +1,6 @@
 """The files under scan, copied first: every scanner sees the same bytes, whatever is changed meanwhile."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -38,6 +39,14 @@ class Tree:
         """Return the files of the source whose name fits one of the patterns."""
         return [file for file in self.source if any(fnmatch(Path(file).name, pattern) for pattern in patterns)]
 
+    def digest(self, files: Sequence[str]) -> str:
+        """Return the SHA-256 of what `sha256sum` prints of them, in order: what was looked at can be told from it."""
+        lines = []
+        for file in files:
+            with (self.root / file).open("rb") as content:
+                lines.append(f"{hashlib.file_digest(content, 'sha256').hexdigest()}  {self.place(file)}\n")
+        return "sha256:" + hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
     def place(self, path: str) -> str:
         """Return a scanner's path or file: address as a person knows it: relative to what was given to scan."""
         path = unquote(urlsplit(path).path) if path.startswith("file:") else path
@@ -46,11 +55,11 @@ class Tree:
         for top in (SOURCE, ARTEFACTS):
             if inside.startswith(f"{top}/"):
                 return inside.removeprefix(f"{top}/")
-        return Path(path).name
+        return path if f"{SOURCE}/{path}" in self.source else Path(path).name
 
 
 def copy_tree(paths: Paths, skip: Sequence[str], root: Path) -> Tree:
-    """Copy what `paths` names below `root`, without what `skip` names ("/x": only at the top; else at any depth)."""
+    """Copy what `paths` names below `root`, without the directories that `skip` names; raise `UserError`."""
     found: dict[str, list[str]] = {SOURCE: [], ARTEFACTS: []}
     links = []
     for top, path, without in ((SOURCE, paths.source, skip), (ARTEFACTS, paths.artefacts, ())):
@@ -65,7 +74,10 @@ def copy_tree(paths: Paths, skip: Sequence[str], root: Path) -> Tree:
                 continue
             copy = root / relative
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
+            try:
+                shutil.copyfile(file, copy)
+            except OSError as error:
+                raise UserError(f"{file}: expected a file that can be read: {error.strerror}") from None
             found[top].append(relative)
     root.mkdir(parents=True, exist_ok=True)
     return Tree(root, tuple(sorted(found[SOURCE])), tuple(sorted(found[ARTEFACTS])), tuple(sorted(links)))
@@ -78,13 +90,6 @@ def _files(top: Path, skip: Sequence[str]) -> Iterator[Path]:
         raise UserError(f"{error.filename}: expected a directory that can be read: {error.strerror}")
 
     for directory, inner, files in os.walk(top, onerror=stop):
-        at_top = Path(directory) == top
-        inner[:] = sorted(name for name in inner if not _skipped(name, skip, at_top=at_top))
+        inner[:] = sorted(name for name in inner if not any(fnmatch(name, pattern) for pattern in skip))
         yield from (Path(directory, name) for name in inner if Path(directory, name).is_symlink())
         yield from (Path(directory, name) for name in files)
-
-
-def _skipped(name: str, skip: Sequence[str], *, at_top: bool) -> bool:
-    return any(
-        at_top and name == pattern[1:] if pattern.startswith("/") else fnmatch(name, pattern) for pattern in skip
-    )

@@ -1,8 +1,10 @@
 """A scanner that is missing, fails, takes too long, or says it looked and did not, is a failed check, never a pass."""
 
+import hashlib
 import importlib.metadata
 import json
 import os
+import subprocess
 import time
 import zipfile
 from collections.abc import Callable
@@ -151,6 +153,15 @@ def test_a_tool_gets_no_secret_from_our_environment(
     assert "AWS_SECRET_ACCESS_KEY" not in seen.read_text()
 
 
+def test_an_unreadable_file_is_named(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("shutil.copyfile", refuse)
+    with pytest.raises(UserError, match=r"expected a file that can be read: Permission denied"):
+        scan(Paths(source=source), SecurityPolicy(), today=TODAY)
+
+
 def no_database(directory: Path) -> None:
     (directory / "osv-scanner" / "PyPI" / "all.zip").unlink()
 
@@ -227,6 +238,24 @@ def test_a_link_fails_and_is_not_followed(source: Path, tmp_path: Path) -> None:
     assert files.verdict == "fail"
     assert [each.where for each in files.findings] == ["folder", "linked.ipynb"]
     assert notebooks.verdict == "pass"
+
+
+def test_the_report_tells_which_files_were_looked_at(source: Path, tmp_path: Path) -> None:
+    def digest() -> object:
+        return scan(Paths(source=source), SecurityPolicy(), today=TODAY, only=["notebooks"]).facts["digest of source"]
+
+    (source / "deep").mkdir()
+    (source / "deep" / "more.txt").write_text("more")
+    first = digest()
+    lines = subprocess.run(
+        ["/usr/bin/sha256sum", "app.py", "deep/more.txt", "look.ipynb", "requirements.lock"],
+        cwd=source,
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert first == "sha256:" + hashlib.sha256(lines).hexdigest()
+    (source / "deep" / "more.txt").write_text("less")
+    assert digest() != first
 
 
 def test_a_scanner_that_nobody_knows_is_refused(source: Path) -> None:

@@ -108,6 +108,12 @@ def test_every_scanner_says_how_to_have_it_and_what_to_do() -> None:
         assert callable(scanner.by) or scanner.install, name
 
 
+def test_every_scanner_stands_in_the_guide() -> None:
+    lines = (ROOT / "docs" / "security-scans.md").read_text().splitlines()
+    rows = [line.split("|")[1].split()[0] for line in lines if line.startswith("|") and "---" not in line]
+    assert rows == ["scanner", *SCANNERS]
+
+
 # Our own rules
 
 LOCKS: dict[str, tuple[str, list[tuple[str, str]]]] = {
@@ -248,48 +254,66 @@ def test_what_was_downloaded_is_a_graph_or_text(tmp_path: Path, case: str) -> No
 # Reports
 
 
-def documented(tool: str, level: str, score: str | None, message: str) -> str:
+def documented(tool: str, id: str, level: str, score: str | None, place: str, message: str) -> str:
     """A SARIF report of the shape that the tool's own documentation and reference outputs show."""
-    rule: dict[str, object] = {"id": "CVE-2019-1549", "shortDescription": {"text": "CVE-2019-1549"}}
-    rule["properties"] = {"tags": ["vulnerability"]} | ({"security-severity": score} if score else {})
-    location = {"artifactLocation": {"uri": "source/files/requirements.lock"}, "region": {"startLine": 7}}
-    result: dict[str, object] = {"ruleId": rule["id"], "message": {"text": message}}
+    rule: dict[str, object] = {"id": id, "shortDescription": {"text": "as its database tells"}}
+    rule["properties"] = {"tags": ["security"]} | ({"security-severity": score} if score else {})
+    location = {"artifactLocation": {"uri": place, "uriBaseId": "ROOTPATH"}, "region": {"startLine": 7}}
+    result: dict[str, object] = {"ruleId": id, "message": {"text": message}}
     result |= {"locations": [{"physicalLocation": location}]} | ({"level": level} if level else {})
     driver = {"name": tool, "fullName": f"{tool} Vulnerability Scanner", "rules": [rule]}
     return json.dumps({"version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": [result]}]})
 
 
-DOCUMENTED: dict[str, tuple[str, str, int, str]] = {
+TRIVY = "Artifact: Dockerfile\nType: dockerfile\nVulnerability DS002\nSeverity: HIGH\nMessage: Specify a USER"
+GRYPE = "A critical vulnerability in python package: jinja2, version 2.4.1 was found at: requirements.txt"
+
+DOCUMENTED: dict[str, tuple[str, str, int, tuple[str, str, str]]] = {
     "Trivy": (
         "trivy",
-        documented("Trivy", "error", "9.8", "Package: jinja2\nInstalled Version: 2.4.1\nSeverity: CRITICAL"),
+        documented("Trivy", "DS002", "error", "8.0", "deploy/Dockerfile", TRIVY),
         9,
-        "critical: Package: jinja2 Installed Version: 2.4.1 Severity: CRITICAL",
+        ("DS002", "deploy/Dockerfile:7", f"high: {TRIVY}".replace("\n", " ")),
     ),
     "Trivy as it was, without scores": (
         "trivy",
-        documented("Trivy", "warning", None, "Package: jinja2\nInstalled Version: 2.4.1\nSeverity: MEDIUM"),
+        documented("Trivy", "DS002", "error", None, "deploy/Dockerfile", TRIVY),
         9,
-        "medium: Package: jinja2 Installed Version: 2.4.1 Severity: MEDIUM",
+        ("DS002", "deploy/Dockerfile:7", f"high: {TRIVY}".replace("\n", " ")),
     ),
     "Grype": (
         "grype",
-        documented("Grype", "", "7.5", "A high vulnerability in python package: jinja2, version 2.4.1 was found"),
+        documented("Grype", "CVE-2099-1-jinja2", "", "9.1", "/requirements.lock/requirements.txt", GRYPE),
         0,
-        "high: A high vulnerability in python package: jinja2, version 2.4.1 was found",
+        ("CVE-2099-1-jinja2", "requirements.lock:7", f"critical: {GRYPE}"),
     ),
 }
 
 
 @pytest.mark.parametrize("case", DOCUMENTED)
 def test_tools_that_share_sarif_are_rows_of_the_table(source: Path, tmp_path: Path, case: str) -> None:
-    name, report, code, said = DOCUMENTED[case]
+    name, report, code, expected = DOCUMENTED[case]
+    (source / "deploy").mkdir()
+    (source / "deploy" / "Dockerfile").write_text("FROM scratch\n")
     tools = fake_tool(tmp_path / "tools", name, report=report, code=code)
     found = check(name, Paths(source=source), SecurityPolicy(tools=str(tools)))
     assert found.verdict == "fail"
-    assert [(each.id, each.where, each.what) for each in found.findings] == [
-        ("CVE-2019-1549", "requirements.lock:7", said)
-    ]
+    assert [(each.id, each.where, each.what) for each in found.findings] == [expected]
+
+
+def test_grype_is_given_locks_under_the_name_that_it_knows(source: Path, tmp_path: Path) -> None:
+    (source / "deep").mkdir()
+    (source / "deep" / "requirements-dev.lock").write_text(HARMLESS)
+    seen = tmp_path / "seen"
+    body = f"""
+directory = pathlib.Path(arguments[0].removeprefix("dir:"))
+files = sorted(str(file.relative_to(directory)) for file in directory.rglob("*") if file.is_file())
+pathlib.Path({str(seen)!r}).write_text(" ".join(files))
+"""
+    clean = '{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "grype"}}, "results": []}]}'
+    tools = fake_tool(tmp_path / "tools", "grype", report=clean, body=body)
+    assert check("grype", Paths(source=source), SecurityPolicy(tools=str(tools))).verdict == "pass"
+    assert seen.read_text() == "deep/requirements-dev.lock/requirements.txt requirements.lock/requirements.txt"
 
 
 SCORES: dict[float, Severity] = {0.1: "low", 4: "medium", 7: "high", 9: "critical", 10: "critical"}
@@ -304,7 +328,7 @@ def test_scores_are_called_as_cvss_calls_them_and_unknown_ones_are_the_worst() -
 
 @pytest.mark.parametrize("score", ['"none"', '"9.9"', "9.9", '""'])
 def test_a_severity_that_cannot_be_read_is_not_taken_for_a_low_one(score: str) -> None:
-    report = documented("Grype", "error", "SCORE", "said").replace('"SCORE"', score)
+    report = documented("Grype", "CVE-2099-1", "error", "SCORE", "a", "said").replace('"SCORE"', score)
     (found,) = read_sarif(report.encode(), str).found
     assert found.severity == ("high" if score == '""' else "critical")
 

@@ -186,6 +186,7 @@ EXCUSES: dict[str, tuple[str, dict[str, str]]] = {
             "pyproject.toml": "[tool.bandit]\nskips = ['B307']\n",
         },
     ),
+    "bandit, by the directory's name": ("bandit", {".tox/app.py": "eval(input())\n"}),
     "osv-scanner": (
         "osv-scanner",
         {
@@ -202,6 +203,7 @@ def test_the_source_cannot_excuse_itself(
 ) -> None:
     name, files = EXCUSES[case]
     for file, text in files.items():
+        (source / file).parent.mkdir(exist_ok=True)
         (source / file).write_text(text)
     monkeypatch.setenv("GITLEAKS_CONFIG", str(source / ".gitleaks.toml"))
     check = check_of(name, scan(Paths(source=source), policy, today=TODAY, only=[name]))
