@@ -14,7 +14,9 @@ Column: TypeAlias = "pd.Series[Any]"
 Rows = npt.NDArray[np.intp]
 """Positions of rows in the snapshot, from 0, ascending, shape (n,)."""
 
-Remedy = Literal["mask", "empty", "remove column", "drop rows", "to the year", "to 90", "renumber", "repair", "none"]
+Remedy = Literal[
+    "mask", "empty", "remove column", "drop rows", "to the week", "to the year", "to 90", "renumber", "repair", "none"
+]
 
 
 @dataclass(frozen=True)

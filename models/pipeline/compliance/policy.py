@@ -8,11 +8,12 @@ from contracts.heart_disease import HEART_DISEASE
 
 Category = Literal["pii", "sensitive", "confidential", "restricted", "offensive", "quality", "special"]
 
-Kind = Literal["measurement", "row", "patient", "site", "outcome", "date", "text"]
+Kind = Literal["measurement", "row", "patient", "site", "outcome", "week", "year", "text"]
 """What a declared column holds.
 
 A "measurement" is a number of the feature table, "row" the id of a row, "patient" a pseudonym, "site" where the row
-comes from, "outcome" 0 or 1, "date" a time of which the year is kept, "text" free text, which is read for patterns.
+comes from, "outcome" 0 or 1, "week" and "year" a time of which the week's Monday or the year is kept, "text" free
+text, which is read for patterns.
 """
 
 Action = Literal["remedy", "refuse"]
@@ -23,7 +24,14 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 def _columns() -> dict[str, Kind]:
     features: dict[str, Kind] = dict.fromkeys(HEART_DISEASE.names, "measurement")
-    return {"row_id": "row", "site": "site", **features, "diagnosis": "outcome"}
+    return {
+        "row_id": "row",
+        "site": "site",
+        "observed_on": "week",
+        "group": "patient",
+        **features,
+        "diagnosis": "outcome",
+    }
 
 
 class Actions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

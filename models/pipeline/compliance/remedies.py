@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from models.pipeline.compliance.hits import Column, Hit, Rows
-from models.pipeline.compliance.identifiers import OLDEST_AGE, renumbered, years
+from models.pipeline.compliance.identifiers import OLDEST_AGE, mondays, renumbered, years
 from models.pipeline.compliance.policy import CompliancePolicy
 from models.pipeline.compliance.quality import numbers, repaired
 from models.pipeline.compliance.text import masked, scan, words
@@ -25,10 +25,12 @@ def apply(frame: pd.DataFrame, hits: list[Hit], policy: CompliancePolicy) -> pd.
         match hit.remedy:
             case "mask" | "empty":
                 cleaned[name] = mask(cleaned[name], hit.rows, policy, whole=hit.remedy == "empty")
+            case "to the week":
+                cleaned[name] = mondays(cleaned[name])
             case "to the year":
                 cleaned[name] = years(cleaned[name])
             case "to 90":
-                cleaned[name] = np.fmin(numbers(cleaned[name]), OLDEST_AGE + 1)
+                cleaned[name] = np.minimum(numbers(cleaned[name]), OLDEST_AGE + 1)  # missing stays missing
             case "renumber":
                 cleaned[name] = renumbered(cleaned[name])
             case "repair":
@@ -38,7 +40,8 @@ def apply(frame: pd.DataFrame, hits: list[Hit], policy: CompliancePolicy) -> pd.
     keep[np.concatenate(dropped) if dropped else []] = False
     cleaned = cleaned[keep].reset_index(drop=True)
     for name in (name for name in policy.of_kind("measurement", "outcome") if name in cleaned):
-        cleaned[name] = numbers(cleaned[name])
+        if not pd.api.types.is_numeric_dtype(cleaned[name]):
+            cleaned[name] = numbers(cleaned[name])
     return cleaned.drop(columns=[frame.columns[place] for place in sorted(removed_columns(hits))])
 
 
