@@ -1,8 +1,10 @@
 """How much of what is planted compliance finds, and how much of what it finds was planted, by category.
 
 Rows of synthetic patients with a free-text column; in each of some rows one thing of one category, in the others
-clinical notes that only look like one. Counted by row and category. Then columns that nobody declared, and the
-small cells of the UCI table. `python -m benchmarks.compliance_planted`
+clinical notes that only look like one. Counted by row and category; the same again with notes that the rules were not
+made for. Then columns that nobody declared, and the small cells of the UCI table.
+
+`python -m benchmarks.compliance_planted`
 """
 
 import random
@@ -18,7 +20,7 @@ from faker import Faker
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.compliance_notes import CLINICAL, NO_FORM, NOTES, filled
+from benchmarks.compliance_notes import CLINICAL, HELD_OUT, HELD_OUT_CLINICAL, NO_FORM, NOTES, filled
 from benchmarks.options import parser
 from benchmarks.report import WIDTH, context, write_json
 from contracts.heart_disease import HEART_DISEASE
@@ -39,11 +41,10 @@ _COLUMNS: dict[str, tuple[str, ...]] = {  # headings that tell, by category
 
 @dataclass(frozen=True)
 class Planted:
-    """A snapshot, and by row what is planted there: the category and whether a pattern could tell ("" for nothing)."""
+    """A snapshot, and by row the category of what is planted there, "" for nothing."""
 
     frame: pd.DataFrame
     truth: tuple[str, ...]
-    told: tuple[bool, ...]
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -84,36 +85,50 @@ def patients(count: int, seed: int) -> pd.DataFrame:
     return frame.astype({"note": object})
 
 
-def plant(times: int, seed: int) -> Planted:
-    """Return a snapshot with each note, each corruption and each clinical note `times` times."""
+def plant(times: int, seed: int, *, held_out: bool = False) -> Planted:
+    """Return a snapshot with each note and each clinical note `times` times.
+
+    With `held_out` the notes that the rules were not made for; without, also each corruption of a row.
+    """
     seeded = random.Random(seed)
     fake = {region: Faker(locale) for region, locale in _LOCALES.items()}
     for number, each in enumerate(fake.values()):
         each.seed_instance(seed + number)
-    notes = [
-        (category, filled(text, fake, seeded), told)
-        for _ in range(times)
-        for told, texts in ((True, NOTES), (False, NO_FORM))
-        for category, those in texts.items()
+    texts = [
+        (category, text) for notes in (HELD_OUT,) if held_out for category, those in notes.items() for text in those
+    ]
+    texts += [
+        (category, text)
+        for notes in (NOTES, NO_FORM)
+        if not held_out
+        for category, those in notes.items()
         for text in those
     ]
-    notes += [("", text, True) for text in CLINICAL for _ in range(times)]
+    texts += [("", text) for text in (HELD_OUT_CLINICAL if held_out else CLINICAL)]
+    notes = [(category, filled(text, fake, seeded)) for _ in range(times) for category, text in texts]
     seeded.shuffle(notes)
-    frame = patients(len(notes) + times * (len(_CORRUPTIONS) + 2) + 1, seed).astype(object)
-    frame.loc[: len(notes) - 1, "note"] = [text for _, text, _ in notes]
-    truth, told = [category for category, _, _ in notes], [told for _, _, told in notes]
+    truth = [category for category, _ in notes]
+    frame = patients(len(notes), seed).assign(note=[text for _, text in notes])
+    return Planted(frame, tuple(truth)) if held_out else _corrupted(frame, truth, times, seed)
+
+
+def _corrupted(frame: pd.DataFrame, truth: list[str], times: int, seed: int) -> Planted:
+    """Return the rows of `frame` and, after them, `times` rows with each thing that is wrong with a row."""
+    wrong = patients(times * (len(_CORRUPTIONS) + 2) + 1, seed + 1).astype(object)
+    kinds: list[str] = []
     for column, value in _CORRUPTIONS * times:
-        frame.loc[len(truth), column] = value
-        truth.append("quality")
+        wrong.loc[len(kinds), column] = value
+        kinds.append("quality")
     for number in range(times):
-        frame.loc[len(truth), "age"] = 93.0
-        frame.loc[len(truth) + 1, "row_id"] = f"H-4471-93{number}"
-        truth += ["restricted"] * 2
-    truth.append("")  # the last row, repeated under other ids
-    ids = [str(len(frame) + number + 1) for number in range(times)]
-    frame = pd.concat([frame, frame.iloc[[-1] * times].assign(row_id=ids)], ignore_index=True)
-    truth += ["quality"] * times
-    return Planted(frame, tuple(truth), (*told, *[True] * (len(truth) - len(told))))
+        wrong.loc[len(kinds), "age"] = 93.0
+        wrong.loc[len(kinds) + 1, "row_id"] = f"H-4471-93{number}"
+        kinds += ["restricted"] * 2
+    kinds.append("")  # the last row, repeated under other ids
+    rows = pd.concat([frame.astype(object), wrong, wrong.iloc[[-1] * times]], ignore_index=True)
+    kinds += ["quality"] * times
+    given = [*frame.row_id, *wrong.row_id, *[""] * times]
+    ids = [text if text.startswith("H-") else str(number + 1) for number, text in enumerate(given)]
+    return Planted(rows.assign(row_id=ids), (*truth, *kinds))
 
 
 _CORRUPTIONS: tuple[tuple[Any, Any], ...] = (
@@ -163,14 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--times", type=int, default=5, help="how often each note is planted")
     options.add_argument("--seed", type=int, default=20)
     chosen = options.parse_args(arguments)
-    planted = plant(chosen.times, chosen.seed)
-    scores = score(planted)
-    blind = {
-        category: sum(
-            1 for truth, told in zip(planted.truth, planted.told, strict=True) if truth == category and not told
-        )
-        for category in scores
-    }
+    scores = score(plant(chosen.times, chosen.seed))
+    held_out = score(plant(chosen.times, chosen.seed, held_out=True))
     right, columns, refused = columns_found(chosen.seed)
     data = load_dataset()
     uci = pd.DataFrame(data.x, columns=list(HEART_DISEASE.names)).assign(site=data.site)
@@ -179,11 +188,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "age by 10 years, sex, site": small_cells(uci.assign(age=uci.age // 10), ["age", "sex", "site"], 5),
         "age by 10 years, sex": small_cells(uci.assign(age=uci.age // 10), ["age", "sex"], 5),
     }
-    table = Table(title=f"{len(planted.frame)} rows, seed {chosen.seed}")
-    for heading in ("category", "planted", "without a form", "recall", "precision"):
+    table = Table(title=f"each note {chosen.times} times, seed {chosen.seed}")
+    for heading in ("category", "planted", "recall", "precision", "held out", "recall", "precision"):
         table.add_column(heading)
     for category, each in scores.items():
-        table.add_row(category, str(each.planted), str(blind[category]), _share(each.recall), _share(each.precision))
+        other = held_out[category]
+        figures = (each.planted, each.recall, each.precision, other.planted, other.recall, other.precision)
+        table.add_row(category, *map(_text, figures))
     console = Console(width=WIDTH)
     console.print(table)
     console.print(f"columns: {right} of {columns} in their category by heading, {refused} refused as undeclared")
@@ -194,10 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "compliance_planted",
         {
             **context(None),
-            "rows": len(planted.frame),
             "seed": chosen.seed,
             "scores": {name: msgspec.to_builtins(each) for name, each in scores.items()},
-            "without_a_form": blind,
+            "held_out": {name: msgspec.to_builtins(each) for name, each in held_out.items()},
             "columns": {"right": right, "planted": columns, "undeclared": refused},
             "uci_small_cells": cells,
         },
@@ -205,8 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"[dim]{path}[/dim]")
 
 
-def _share(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"
+def _text(figure: float | None) -> str:
+    return "-" if figure is None else str(figure) if isinstance(figure, int) else f"{figure:.2f}"
 
 
 if __name__ == "__main__":

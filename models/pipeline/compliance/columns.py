@@ -43,7 +43,7 @@ def _told(column: Column, heading: str) -> Iterator[Rule]:
     values = column.dropna()
     if values.map(lambda value: isinstance(value, bytes | bytearray)).any():
         told.add("picture")
-    distinct = values.astype(str).drop_duplicates()
+    distinct = values.map(str).drop_duplicates()
     if len(distinct) >= 3 and len(distinct) > len(values) / 2:
         if distinct.str.fullmatch(_PERSON).mean() >= _MOSTLY:
             told.add("name-column")

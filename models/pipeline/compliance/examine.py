@@ -39,7 +39,7 @@ def _text_hits(column: Column, place: int, policy: CompliancePolicy, *, declared
             return []
         whole = texts[(texts.abs() >= 10 ** (_MIN_DIGITS - 1)) & (texts % 1 == 0)]
         texts = whole[whole.isin(whole.drop_duplicates().head(_MAX_NUMBERS))].astype("int64")
-    codes, distinct = pd.factorize(texts.astype(str))
+    codes, distinct = pd.factorize(texts.map(str))
     heading = words(str(column.name))
     found: dict[str, list[int]] = {}
     for code, text in enumerate(distinct):

@@ -55,7 +55,7 @@ def _is_made(column: Column, kind: str) -> npt.NDArray[np.bool_]:
         return np.zeros(len(column), dtype=bool)
     values = numbers(column)
     running = (values >= 0) & (values < max(_RUNNING, 10 * len(column))) & (values % 1 == 0)
-    made = column.astype(str).str.fullmatch(_MADE[kind]).to_numpy(dtype=bool) | running
+    made = column.map(str).str.fullmatch(_MADE[kind]).to_numpy(dtype=bool) | running
     return np.asarray(made, dtype=bool)
 
 
@@ -79,7 +79,7 @@ def times(column: Column) -> Column:
 def mondays(column: Column) -> Column:
     """Return the Monday of each cell's week as a `datetime.date`, None where it is no time."""
     days = times(column).dt.normalize()
-    return (days - pd.to_timedelta(days.dt.weekday, unit="D")).dt.date.astype(object).mask(days.isna(), None)
+    return (days - pd.to_timedelta(days.dt.day_of_week, unit="D")).dt.date.astype(object).mask(days.isna(), None)
 
 
 def years(column: Column) -> Column:
@@ -90,7 +90,7 @@ def years(column: Column) -> Column:
 
 def _is_monday(column: Column) -> npt.NDArray[np.bool_]:
     moments = times(column)
-    return np.asarray((moments.dt.weekday == 0) & (moments == moments.dt.normalize()), dtype=bool)
+    return np.asarray((moments.dt.day_of_week == 0) & (moments == moments.dt.normalize()), dtype=bool)
 
 
 def _is_year(column: Column) -> npt.NDArray[np.bool_]:

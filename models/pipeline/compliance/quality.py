@@ -93,9 +93,7 @@ def _whole_rows(frame: pd.DataFrame, policy: CompliancePolicy) -> Iterator[Hit]:
     ids = [name for name in policy.of_kind("row") if name in frame]
     content = [name for name in policy.columns if name in frame and name not in ids]
     numeric = policy.of_kind("measurement", "outcome")
-    plain = pd.DataFrame(
-        {name: numbers(frame[name]) if name in numeric else frame[name].astype(str) for name in content}
-    )
+    plain = pd.DataFrame({name: numbers(frame[name]) if name in numeric else frame[name].map(str) for name in content})
     repeats = pd.util.hash_pandas_object(plain, index=False).duplicated().to_numpy()
     if len(rows := np.flatnonzero(repeats)):
         yield Hit("repeated-row", "quality", "the same as an earlier row", None, rows, "drop rows")
