@@ -69,7 +69,8 @@ def quality_hits(frame: pd.DataFrame, policy: CompliancePolicy, table: FeatureTa
         texts = frame[column].where(frame[column].map(lambda cell: isinstance(cell, str)).astype(bool), None)
         overlong = texts.str.len().gt(policy.max_text_chars).fillna(value=False).to_numpy(dtype=bool)
         yield from hit("overlong-text", f"more than {policy.max_text_chars} characters", column, overlong, "empty")
-        garbled = texts.mask(overlong).map(is_garbled, na_action="ignore").eq(other=True).to_numpy(dtype=bool)
+        read = texts.mask(overlong)
+        garbled = read.isin([text for text in read.dropna().unique() if is_garbled(text)]).to_numpy()
         yield from hit("garbled-text", "garbled text", column, garbled, "repair")
     yield from _whole_rows(frame, policy)
 
