@@ -25,7 +25,7 @@ _CATEGORIES: dict[str, tuple[str, str, str]] = {
     "sensitive": ("sensitive personal data", "GDPR Art. 5(1)(c), 10", "Drop them where the snapshot is made."),
     "confidential": ("business confidential", "Directive (EU) 2016/943, Art. 2(1)", "Ask the owner; change a secret."),
     "restricted": ("legally restricted", "45 CFR 164.514(b)(2)", "Generalise where the snapshot is made."),
-    "offensive": ("offensive content", "ISO/IEC 42001:2023, A.7.4", "Tell whoever answers for the source."),
+    "offensive": ("offensive content", "NIST AI 600-1, 2024", "Tell whoever answers for the source."),
     "quality": ("quality", "GDPR Art. 5(1)(d); EU AI Act Art. 10(3)", "Look at the source's mapping and codes."),
     "special": ("special categories", "GDPR Art. 9(1)", "Without a ground of Art. 9(2), drop them at the source."),
     "undeclared": (
