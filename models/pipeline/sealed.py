@@ -104,15 +104,17 @@ class SealedReader(io.RawIOBase):
         return self._place
 
     def readinto(self, buffer: object) -> int:
+        """Fill the whole buffer unless the file ends: a reader of Arrow's takes less for the end."""
         into = memoryview(buffer).cast("B")  # type: ignore[arg-type]  # any buffer that can be written
-        if self._place >= self._size:
-            return 0
-        self._load(self._place // CHUNK_BYTES)
-        start = self._place % CHUNK_BYTES
-        taken = self._chunk[start : start + len(into)]
-        into[: len(taken)] = taken
-        self._place += len(taken)
-        return len(taken)
+        filled = 0
+        while filled < len(into) and self._place < self._size:
+            self._load(self._place // CHUNK_BYTES)
+            start = self._place % CHUNK_BYTES
+            taken = self._chunk[start : start + len(into) - filled]
+            into[filled : filled + len(taken)] = taken
+            filled += len(taken)
+            self._place += len(taken)
+        return filled
 
     def _load(self, chunk: int) -> None:
         if chunk == self._open:

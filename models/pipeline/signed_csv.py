@@ -125,7 +125,10 @@ def _read(path: Path, limit: int) -> bytes:
 
 def _header(content: bytes) -> Sequence[str]:
     line = content.split(b"\n", 1)[0].decode("utf-8-sig", "replace")
-    return next(csv.reader([line.rstrip("\r")]), [])
+    try:
+        return next(csv.reader([line.rstrip("\r")]), [])
+    except csv.Error:
+        return []  # of neither form, as the parser will say
 
 
 def _parse(
@@ -147,7 +150,7 @@ def _parse(
     except UnicodeDecodeError:
         raise UserError(f"{path}: expected UTF-8 text") from None
     except csv.Error:
-        raise UserError(f"{path}: expected CSV, got a broken quotation") from None
+        raise UserError(f"{path}: expected CSV, got a broken quotation or an endless cell") from None
     if not values:
         raise UserError(f"{path}: expected at least one record below the header")
     x = np.array(values, dtype=np.float64)

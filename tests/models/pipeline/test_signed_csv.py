@@ -155,9 +155,10 @@ def test_a_trust_root_that_has_ended_vouches_for_no_data(ada: tuple[Sign, Trust]
         (plain({}) + b"1,2\r\n", "line 3: expected 15 cells"),
         (plain(), "expected at least one record"),
         (b"", "line 1: expected the columns"),
+        (b"a" * 200_000, "expected CSV"),
         (plain({}).replace(b"st-mary", b"\xff"), "expected UTF-8"),
     ],
-    ids=["column", "text", "nan", "range", "code", "diagnosis", "site", "short", "none", "empty", "not UTF-8"],
+    ids=["column", "text", "nan", "range", "code", "diagnosis", "site", "short", "none", "empty", "long", "not UTF-8"],
 )
 def test_what_is_wrong_in_a_file_is_named_and_never_repeated(
     content: bytes, said: str, ada: tuple[Sign, Trust], tmp_path: Path

@@ -13,8 +13,9 @@ from contracts.errors import UserError
 from contracts.heart_disease import HEART_DISEASE
 from models.pipeline.check import Report
 from models.pipeline.collect import Scored
-from models.pipeline.sealed import seal_for
+from models.pipeline.sealed import CHUNK_BYTES, seal_for
 from models.pipeline.snapshot import MANIFEST_FILE, Snapshot, SnapshotWriter, rows_file, schema_of
+from models.pipeline.touched import row_id
 from models.sealing import PrivateKey
 from tests.models.pipeline.collecting import (
     KEY,
@@ -63,6 +64,20 @@ def test_it_opens_with_all_its_rows_at_once_or_in_pieces(made: tuple[Path, Repor
     assert [len(frame) for frame in snapshot.frames()] == [len(frame) for frame in snapshot.frames()]
     assert sum(len(frame) for frame in snapshot.frames()) == 30
     assert rows.x.dtype == np.float32
+
+
+def test_rows_of_many_chunks_open_too(tmp_path: Path) -> None:
+    numbers = range(5000)
+    _, report = collect(
+        tmp_path,
+        [SeenEvent(event(number)) for number in numbers],
+        [SeenOutcome(outcome(number), OLD_MS) for number in numbers],
+        [Scored(event_id(number), OLD_MS) for number in numbers],
+        batch=5000,
+    )
+    (path,) = (tmp_path / "snapshot").glob("*.sealed")
+    assert path.stat().st_size > CHUNK_BYTES
+    assert opened(tmp_path / "snapshot", report).rows().row_id.tolist() == sorted(map(row_id, map(event_id, numbers)))
 
 
 def test_a_snapshot_without_rows_opens_too(tmp_path: Path) -> None:
