@@ -5,7 +5,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 INSTALL := $(UV) pip install -q --python $(BIN)/python
 
-.PHONY: help demo install dev test check chaos chaos-releases bench bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection model-card schemas vectors lock clean
+.PHONY: help demo install dev test check chaos chaos-releases bench bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection bench-collection model-card schemas vectors lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -30,7 +30,7 @@ chaos: dev ## kill workers and broker under load on a real Kafka, and count ever
 chaos-releases: dev ## release fifty models under load while workers are killed, and ask of each prediction whose it is
 	$(BIN)/python -m tests.chaos.chaos --events 1500000 --rate 20000 --releases 50 --kills 3 --broker-restarts 0 --supervisor-kills 0 --malformed 0
 
-bench: bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection ## every benchmark, some hours
+bench: bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection bench-collection ## every benchmark, some hours
 
 bench-throughput: dev ## beside a plain loop, Quix Streams, Bytewax and Faust as it ships
 	$(BIN)/python -m benchmarks.throughput
@@ -47,6 +47,8 @@ bench-shadows: dev ## scoring with 0, 1 and 3 models on trial
 bench-detection: dev ## attacks and drift: what is seen, how soon, beside which others, at how many false alarms
 	$(BIN)/python -m benchmarks.detection_attacks
 	$(BIN)/python -m benchmarks.detection_drift
+bench-collection: dev ## a million events with their outcomes into a snapshot: time and memory
+	$(BIN)/python -m benchmarks.collection
 
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card

@@ -51,10 +51,9 @@ Places = dict[str, dict[int, tuple[int, int]]]
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a snapshot holds and where it is from.
 
-    `content` and `bytes` are of the Parquet file in the clear. `positives` have the diagnosis 1, `groups` counts
-    patients, `weeks` are the first and the last observed. `read` counts records by topic (or the rows of a CSV file),
-    and `left_out` what did not come to a row, by topic and reason. `places` are of the topics, `signed_by` the names of
-    who signed the CSV file.
+    `content` and `bytes` are of the Parquet file in the clear. `positives` have the diagnosis 1, `weeks` are the first
+    and the last observed. `read` counts records by topic (or the rows of a CSV file), and `left_out` what did not come
+    to a row, by topic and reason. `places` are of the topics, `signed_by` the names of who signed the CSV file.
     """
 
     format: Literal[1] = 1

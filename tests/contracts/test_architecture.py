@@ -23,7 +23,10 @@ OURS = {*MAY_IMPORT, "tests", "benchmarks"}
 MODULES = sorted(path.relative_to(ROOT) for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py"))
 
 # What only trains: a worker that can load it can be made to run it.
-TRAINING = ["models.train", "models.dataset", "models.fit", "models.evaluate", "sklearn", "skl2onnx", "pandas", "scipy"]
+TRAINING = [
+    *("models.train", "models.dataset", "models.fit", "models.evaluate", "models.pipeline"),
+    *("sklearn", "skl2onnx", "pandas", "pyarrow", "scipy"),
+]
 
 # Modules by which a contract could reach a disk, the network, another process or a clock of its own.
 IO_MODULES = {
