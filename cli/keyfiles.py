@@ -3,6 +3,7 @@
 import getpass
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from contracts.errors import UserError
@@ -25,8 +26,9 @@ def generate_keys(
     is the name of the person who holds the signing key, by default the one who is logged in; `passphrase` encrypts it.
     """
     from contracts.heart_disease import HEART_DISEASE
-    from models import roots, sign
+    from models import roots, sealing, sign
     from models.keyfile import KeyFile
+    from models.pipeline import sealed
     from stream_app import quarantine
 
     try:
@@ -41,7 +43,11 @@ def generate_keys(
                 HEART_DISEASE,
             ),
         )
-        yield from _make(directory / quarantine.PRIVATE_KEY_FILE, lambda: quarantine.generate_reviewer_keys(directory))
+        for private, public in (
+            (quarantine.PRIVATE_KEY_FILE, quarantine.PUBLIC_KEY_FILE),
+            (sealed.PRIVATE_KEY_FILE, sealed.PUBLIC_KEY_FILE),
+        ):
+            yield from _make(directory / private, partial(sealing.generate_keys, directory, private, public))
         yield from _add_source_keys(directory / KEYRING_FILE, sources, rotate)
         pseudonym_key = directory / PSEUDONYM_KEY_FILE
         yield from _make(

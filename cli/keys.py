@@ -37,6 +37,7 @@ def generate(directory: Path, sources: tuple[str, ...], signer: str, encrypt: bo
     Who needs which:
       model-signing.key   whoever releases models, nobody else   trust-root.json     every worker
       reviewers.key       the reviewers of quarantined records   reviewers.pub       every worker
+      pipeline.key        whoever trains                         pipeline.pub        whoever collects
       keyring.toml        workers; a producer, its own entry     pseudonym.key       producers
     """
     from cli.keyfiles import generate_keys

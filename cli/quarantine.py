@@ -29,10 +29,11 @@ def show(settings: Settings, origins: tuple[str, ...], count: int) -> None:
     """
     from cli.kafka import client_properties
     from contracts.topics import QUARANTINE
+    from models.sealing import PrivateKey
     from monitoring.reader import TopicReader, headers
     from stream_app import quarantine
 
-    key = quarantine.load_reviewers_private_key(Path(settings.keys) / quarantine.PRIVATE_KEY_FILE)
+    key = PrivateKey.load(Path(settings.keys) / quarantine.PRIVATE_KEY_FILE, "reviewers'")
     wanted = set(origins)
     shown = closed = 0
     topic = settings.topic_prefix + QUARANTINE.name

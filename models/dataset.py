@@ -93,6 +93,11 @@ def load_dataset(path: Path = DATA_FILE) -> Dataset:
         raise UserError(f"{path}: expected a readable CSV file, got: {error.strerror}") from None
     if len(content) > MAX_DATA_BYTES:
         raise UserError(f"{path}: expected at most {MAX_DATA_BYTES} bytes, got more")
+    return parse_dataset(content, path)
+
+
+def parse_dataset(content: bytes, path: Path) -> Dataset:
+    """Return the records of a file's bytes, as `load_dataset` does; `path` is what errors call it."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

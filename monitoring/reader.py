@@ -12,7 +12,15 @@ _TAIL = -2000  # librdkafka's RD_KAFKA_OFFSET_TAIL(n) is this minus n; the begin
 _QUIET_S = 60.0
 
 
-_REFUSED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
+_REFUSED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError._AUTO_OFFSET_RESET,  # records that were asked for are gone, and the property says not to go on
+}
+
+_Place = tuple[str, int]
+Places = dict[_Place, tuple[int, int]]
+"""By topic and partition, the first offset and the one to stop before."""
 
 
 def headers(message: Message) -> dict[str, bytes]:
@@ -74,11 +82,48 @@ class TopicReader:
 
     def until_end(self) -> Iterator[Message]:
         """Yield what is in the topics now, and end there; raise `UserError` if it cannot be read within a minute."""
-        ends = {}
+        yield from self._until({place: end for place, (start, end) in self.places().items() if end > start})
+
+    def places(
+        self, since_ms: int | None = None, until_ms: int | None = None
+    ) -> dict[tuple[str, int], tuple[int, int]]:
+        """Return where the records of these times are, epoch milliseconds, by their times in Kafka.
+
+        None: from the first record that is there, or to the last one now.
+        """
+        found = {}
         for place in self._consumer.assignment():
             low, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
-            if high > low:
-                ends[place.topic, place.partition] = high
+            found[place.topic, place.partition] = (low, high)
+        starts = {} if since_ms is None else self._offsets(found, since_ms)
+        ends = {} if until_ms is None else self._offsets(found, until_ms)
+        return {
+            place: (starts.get(place, low), max(starts.get(place, low), ends.get(place, high)))
+            for place, (low, high) in found.items()
+        }
+
+    def between(self, places: Places) -> Iterator[Message]:
+        """Yield the records at these places and no others, as `until_end` does.
+
+        With the property auto.offset.reset = error, raises `UserError` if the first of them is deleted meanwhile.
+        """
+        wanted = {place: bounds for place, bounds in places.items() if bounds[1] > bounds[0]}
+        self._consumer.assign([TopicPartition(*place, start) for place, (start, _) in wanted.items()])
+        for message in self._until({place: end for place, (_, end) in wanted.items()}):
+            place, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
+            if offset < wanted[place][1]:
+                yield message
+
+    def _offsets(self, places: Places, at_ms: int) -> dict[_Place, int]:
+        """Return the first offset of each partition from a time on; its end where there is none."""
+        asked = [TopicPartition(*place, at_ms) for place in places]
+        offsets = {}
+        for found in self._consumer.offsets_for_times(asked, timeout=_TIMEOUT_S):
+            place = found.topic, found.partition
+            offsets[place] = found.offset if found.offset >= 0 else places[place][1]
+        return offsets
+
+    def _until(self, ends: dict[_Place, int]) -> Iterator[Message]:
         quiet_since = time.monotonic()
         while ends:
             for message in self.read(0.2):

@@ -24,6 +24,7 @@ from contracts.settings import Settings
 from contracts.topics import EVENTS, OUTCOMES, RELEASES, SECURITY_ALERTS, SIGNALS
 from models.release_log import ReleaseLog
 from models.roots import read_root
+from models.sealing import load_public_key
 from models.store import open_store
 from stream_app.configuration import read_keyring
 from stream_app.decode import Decoder
@@ -38,7 +39,7 @@ from stream_app.output import AtLeastOnceOutput, Output, TransactionalOutput
 from stream_app.pipeline import EventPipeline, OutcomePipeline
 from stream_app.processor import Processor
 from stream_app.quarantine import PUBLIC_KEY_FILE as REVIEWERS_FILE
-from stream_app.quarantine import Sealer, load_reviewers_public_key
+from stream_app.quarantine import Sealer
 from stream_app.release_alerts import ReleaseAlerts
 from stream_app.release_memory import ReleaseMemory
 from stream_app.releases import ReleaseWatcher, alert_writer
@@ -102,7 +103,7 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     """
     keys = Path(settings.keys)
     releases = ReleaseLog(read_root(keys))
-    sealer = Sealer(load_reviewers_public_key(keys / REVIEWERS_FILE))
+    sealer = Sealer(load_public_key(keys / REVIEWERS_FILE, "reviewers'"))
     checks: dict[str, Any] = {
         "keyring": read_keyring(keys, required=settings.require_mac),
         "require_mac": settings.require_mac,

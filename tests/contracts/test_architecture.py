@@ -25,7 +25,7 @@ MODULES = sorted(path.relative_to(ROOT) for room in MAY_IMPORT for path in (ROOT
 # What only trains: a worker that can load it can be made to run it.
 TRAINING = [
     *("models.train", "models.dataset", "models.fit", "models.evaluate", "models.pipeline"),
-    *("sklearn", "skl2onnx", "pandas", "scipy"),
+    *("sklearn", "skl2onnx", "pandas", "pyarrow", "scipy"),
 ]
 
 # Modules by which a contract could reach a disk, the network, another process or a clock of its own.

@@ -17,6 +17,7 @@ from contracts.mac import Headers
 from contracts.releases import Release, Role
 from contracts.topics import EVENTS, OUTCOMES
 from models.scorer import Scorer
+from models.sealing import PrivateKey
 from models.verify import VerifiedBundle
 from producers.sign import Signer
 from producers.sources import SourceRecord
@@ -35,8 +36,9 @@ from tests.producers.support import AT_MS, KEYRING, synthetic
 
 NOW_MS = AT_MS + 1000
 SIGNER = Signer(KEYRING)
-REVIEWERS = X25519PrivateKey.generate()
-SEALER = Sealer(REVIEWERS.public_key())
+_PRIVATE = X25519PrivateKey.generate()
+REVIEWERS = PrivateKey(_PRIVATE)
+SEALER = Sealer(_PRIVATE.public_key())
 CHECKS: dict[str, Any] = {"keyring": KEYRING, "max_future_ms": 300_000}
 
 

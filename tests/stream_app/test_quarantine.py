@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from contracts.errors import InvalidRecord, UserError
 from contracts.reasons import Reason
+from models.sealing import PrivateKey, generate_keys, load_public_key
 from stream_app.quarantine import (
     DETAIL_HEADER,
     DIGEST_HEADER,
@@ -26,9 +27,6 @@ from stream_app.quarantine import (
     Quarantined,
     Sealer,
     frame,
-    generate_reviewer_keys,
-    load_reviewers_private_key,
-    load_reviewers_public_key,
     unframe,
     unseal,
 )
@@ -42,7 +40,7 @@ def seal(*raw: bytes, sealer: Sealer = SEALER) -> list[Quarantined]:
     return sealer.seal((ERROR, f"patient-events/0/{100 + row}", bytes_) for row, bytes_ in enumerate(raw))
 
 
-def opens(value: bytes, headers: dict[str, bytes], reviewers: X25519PrivateKey = REVIEWERS) -> bytes:
+def opens(value: bytes, headers: dict[str, bytes], reviewers: PrivateKey = REVIEWERS) -> bytes:
     return unseal(reviewers, value, headers)
 
 
@@ -132,7 +130,7 @@ def test_what_was_never_sealed_is_refused(value: bytes) -> None:
 def test_another_private_key_opens_nothing() -> None:
     (found,) = seal(b"Jane Doe")
     with pytest.raises(UserError, match="expected bytes sealed for this private key"):
-        opens(found.value, dict(found.headers), X25519PrivateKey.generate())
+        opens(found.value, dict(found.headers), PrivateKey(X25519PrivateKey.generate()))
     assert opens(found.value, dict(found.headers)) == b"Jane Doe"
 
 
@@ -151,22 +149,22 @@ def test_the_same_record_is_never_sealed_to_the_same_bytes() -> None:
 
 
 def test_keys_are_made_read_and_never_overwritten(tmp_path: Path) -> None:
-    generate_reviewer_keys(tmp_path)
-    private = load_reviewers_private_key(tmp_path / PRIVATE_KEY_FILE)
-    (found,) = seal(b"Jane Doe", sealer=Sealer(load_reviewers_public_key(tmp_path / PUBLIC_KEY_FILE)))
+    generate_keys(tmp_path, PRIVATE_KEY_FILE, PUBLIC_KEY_FILE)
+    private = PrivateKey.load(tmp_path / PRIVATE_KEY_FILE, "reviewers'")
+    (found,) = seal(b"Jane Doe", sealer=Sealer(load_public_key(tmp_path / PUBLIC_KEY_FILE, "reviewers'")))
     assert opens(found.value, dict(found.headers), private) == b"Jane Doe"
     assert (tmp_path / PRIVATE_KEY_FILE).stat().st_mode & 0o777 == 0o600
 
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(FileExistsError):
-        generate_reviewer_keys(tmp_path)
+        generate_keys(tmp_path, PRIVATE_KEY_FILE, PUBLIC_KEY_FILE)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not PEM", "private", "public", "another kind"], ids=str)
 def test_a_file_that_is_not_the_key_is_named_and_refused(content: bytes | str | None, tmp_path: Path) -> None:
     """Each half is refused where the other is wanted: the worker must never hold the private one."""
-    generate_reviewer_keys(tmp_path)
+    generate_keys(tmp_path, PRIVATE_KEY_FILE, PUBLIC_KEY_FILE)
     other = Ed25519PrivateKey.generate()
     pem = {
         "private": (tmp_path / PRIVATE_KEY_FILE).read_bytes(),
@@ -180,7 +178,7 @@ def test_a_file_that_is_not_the_key_is_named_and_refused(content: bytes | str | 
         file.write_bytes(pem[content] if isinstance(content, str) else content)
     if content != "public":
         with pytest.raises(UserError, match=r"key\.pem: expected"):
-            load_reviewers_public_key(file)
+            load_public_key(file, "reviewers'")
     if content != "private":
         with pytest.raises(UserError, match=r"key\.pem: expected"):
-            load_reviewers_private_key(file)
+            PrivateKey.load(file, "reviewers'")
