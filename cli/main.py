@@ -22,6 +22,7 @@ _COMMANDS = {
     "tail": "Print the records of a topic as they come.",
     "keys": "Make keys.",
     "train": "Train, export and sign a model.",
+    "retrain": "Make a better model from live outcomes, through every gate.",
     "verify": "Verify a signed model.",
     "provenance": "Show and verify where a model comes from.",
     "release": "Let a signed model score: announce it to the workers.",

@@ -188,9 +188,9 @@ def _do(workspace: Workspace, step: Step, rests_on: str) -> Done:
     directory = workspace.directory(step.name)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
-    started, begun_s = _now(), time.monotonic()
+    started, begun_s = now(), time.monotonic()
     report = step.run(workspace)
-    done = Done(report, rests_on, started, _now(), time.monotonic() - begun_s)
+    done = Done(report, rests_on, started, now(), time.monotonic() - begun_s)
     if step.name in PROVEN and all(each.report.passed for each in (*workspace.done.values(), done)):
         write_whole(directory / file_of(step.name), _statement(workspace, step.name, done))
     write_whole(directory / _DONE_FILE, msgspec.json.format(msgspec.json.encode(done), indent=1))
@@ -226,5 +226,6 @@ def _read_done(directory: Path, rests_on: str) -> Done | None:
     return done if done.rests_on == rests_on and done.report.passed else None
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time as provenance writes it, RFC 3339."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

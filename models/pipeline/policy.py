@@ -1,0 +1,39 @@
+"""The policy: every threshold of the pipeline and which tools it requires, in one commented TOML file."""
+
+from importlib.resources import files
+
+import msgspec
+
+from contracts.errors import UserError
+from models.pipeline.attacks.suite import AttackPolicy
+from models.pipeline.collect import CollectPolicy
+from models.pipeline.compliance.policy import CompliancePolicy
+from models.pipeline.evaluation import EvaluationPolicy
+from models.pipeline.scanners.policy import SecurityPolicy
+from models.pipeline.training import TrainingPolicy
+
+_SECTIONS = ("collect", "security", "compliance", "training", "evaluation", "attacks")
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All sections; policy/*.toml say what each field is for and why its default is what it is."""
+
+    collect: CollectPolicy = CollectPolicy()
+    security: SecurityPolicy = SecurityPolicy()
+    compliance: CompliancePolicy = CompliancePolicy()
+    training: TrainingPolicy = TrainingPolicy()
+    evaluation: EvaluationPolicy = EvaluationPolicy()
+    attacks: AttackPolicy = AttackPolicy()
+
+
+def default_text() -> str:
+    """Return the policy that comes with the program, comments and all."""
+    return "\n".join(files(__package__).joinpath(f"policy/{section}.toml").read_text("utf-8") for section in _SECTIONS)
+
+
+def read_policy(text: str, where: str) -> Policy:
+    """Return a policy; raises `UserError` that names the place and what was expected there."""
+    try:
+        return msgspec.toml.decode(text, type=Policy)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise UserError(f"{where}: expected a policy of the pipeline: {error}") from None
