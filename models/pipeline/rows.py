@@ -41,10 +41,24 @@ class Rows:
         """Return the rows at `rows`, a mask (n,) or positions."""
         return Rows(self.x[rows], self.y[rows], self.site[rows], self.group[rows])
 
+    def joined(self, other: "Rows") -> "Rows":
+        """Return these rows and then those of `other`, whose patients' numbers mean the same."""
+        return Rows(
+            np.concatenate([self.x, other.x]),
+            np.concatenate([self.y, other.y]),
+            np.concatenate([self.site, other.site]),
+            np.concatenate([self.group, other.group]),
+        )
+
+
+def row_contents(x: Matrix) -> list[bytes]:
+    """Return each row's features as bytes, the same for equal rows, gaps included."""
+    return [row.tobytes() for row in _canonical(x)]
+
 
 def row_digests(x: Matrix) -> list[str]:
     """Return the SHA-256 (hex) of each row's features: what a training-data record names its rows by."""
-    return [hashlib.sha256(b"cardiosentry row\n" + row.tobytes()).hexdigest() for row in _canonical(x)]
+    return [hashlib.sha256(b"cardiosentry row\n" + content).hexdigest() for content in row_contents(x)]
 
 
 def near_duplicates(x: Matrix) -> Iterator[Index]:

@@ -1,4 +1,4 @@
-"""A plain logistic regression that judges labels: not the model that is judged, and fast enough to fit a thousand times.
+"""A plain logistic regression that judges labels: not the model under test, and fast enough to fit a thousand times.
 
 Medians for gaps, measured values in standard deviations, a column a code, a column a site; a site that it never saw has
 zeros there. Ridge penalty 1, fitted by Newton's method (Hastie, Tibshirani and Friedman, The Elements of Statistical
@@ -20,7 +20,9 @@ class Encoder:
     """Turns rows into columns (n, k) as the `trusted` rows define them."""
 
     def __init__(self, table: FeatureTable, trusted: Rows) -> None:
-        self._medians = np.array([np.median(column[~np.isnan(column)]) if len(column) else 0.0 for column in trusted.x.T])
+        self._medians = np.array(
+            [np.median(column[~np.isnan(column)]) if len(column) else 0.0 for column in trusted.x.T]
+        )
         self._codes = [[float(code) for code in feature.codes or ()] for feature in table.features]
         filled = self._filled(trusted.x)
         self._mean, self._sd = filled.mean(axis=0), np.maximum(filled.std(axis=0), 1e-9)
