@@ -13,10 +13,14 @@ EXIT_REFUSED = 3
 
 
 @click.command
-@click.option("--policy", "policy_file", type=click.Path(path_type=Path), metavar="TOML", help="[the one that comes with it]")
+@click.option(
+    "--policy", "policy_file", type=click.Path(path_type=Path), metavar="TOML", help="[the one that comes with it]"
+)
 @click.option("--print-policy", is_flag=True, help="Print the policy that comes with it, every line explained.")
 @click.option("--since-days", type=click.FloatRange(min=0, min_open=True), help="Collect the last days  [all there is]")
-@click.option("--from-csv", "csv", type=click.Path(path_type=Path), metavar="DIR", help="Collect a signed CSV file instead.")
+@click.option(
+    "--from-csv", "csv", type=click.Path(path_type=Path), metavar="DIR", help="Collect a signed CSV file instead."
+)
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
@@ -24,7 +28,9 @@ EXIT_REFUSED = 3
     show_default="here",
     help="Directory of code, locks and notebooks for the scanners.",
 )
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs lie.")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs lie."
+)
 @click.option("--resume", metavar="RUN", help="Go on with a run; `last` is the last one.")
 @click.option("--again", metavar="STEP", help="With --resume: do this step again, and all after it.")
 @click.option("--dry-run", is_flag=True, help="Name every step and what it would do.")

@@ -78,7 +78,9 @@ class Retraining:
             Step("collect", f"bring rows together from {origin} into a sealed snapshot", self._collect),
             Step("gate-1", "scan the source; look for what must not be trained on, and for poison", self._gate_1, True),
             Step("train", "set patients aside, compare settings, fit, export and check a graph", self._train),
-            Step("evaluate", "judge the candidate on the patients that nothing saw, beside the champion", self._evaluate),
+            Step(
+                "evaluate", "judge the candidate on the patients that nothing saw, beside the champion", self._evaluate
+            ),
             Step("attack", "attack the candidate: evasion, membership, extraction, backdoors", self._attack),
             Step("gate-2", "judge what was found, and scan the candidate's files", self._gate_2, True),
             Step("sign", "write the bundle with its provenance and sign it", self._sign),
@@ -225,7 +227,7 @@ class Retraining:
         key = KeyFile.load(self.key_path, self.passphrase)
         reason = f"retrain {workspace.run.id}"
         for stage in ("candidate", "gated"):
-            announce(self.settings, self._log, sign_step(digest, stage, key, reason=reason, now_ms=now_ms()))  # type: ignore[arg-type]
+            announce(self.settings, self._log, sign_step(digest, stage, key, reason=reason, now_ms=now_ms()))
         said = release_bundle(
             self.settings, workspace.path / _BUNDLE, role="challenger", reason=reason, days=90, key=self.key_path
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.fit import Labels, Vector
+from models.fit import Groups, Labels, Vector
 
 RESAMPLES = 2000
 FIGURES = ("auc", "brier", "recall", "specificity", "precision", "npv", "accuracy")
@@ -33,6 +33,24 @@ def resample(n: int, seed: int, resamples: int = RESAMPLES) -> Counts:
     """Return the counts of `resamples` bootstrap samples of `n` patients, below a first row of ones."""
     drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
     return np.vstack([np.ones(n), drawn]).astype(np.float64)
+
+
+def resample_patients(y: Labels, group: Groups, seed: int, resamples: int = RESAMPLES) -> Counts:
+    """Return counts like `resample` for rows of which several may be one patient's, `group` (n,) its number.
+
+    Patients are drawn with all their rows, and as many ill and as many well ones as there are: stratified by whether
+    any of a patient's rows is ill (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.2).
+    """
+    rng = np.random.default_rng(seed)
+    number = np.unique(group, return_inverse=True)[1]
+    ill = np.zeros(number.max() + 1, dtype=np.int64)
+    np.maximum.at(ill, number, y)
+    drawn = np.zeros((resamples, len(ill)))
+    for stratum in (0, 1):
+        those = np.flatnonzero(ill == stratum)
+        if len(those):
+            drawn[:, those] = rng.multinomial(len(those), np.full(len(those), 1 / len(those)), size=resamples)
+    return np.vstack([np.ones(len(y)), drawn[:, number]])
 
 
 def summarise(samples: Vector) -> Interval:
