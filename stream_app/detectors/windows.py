@@ -10,8 +10,8 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar
 import msgspec
 
 from contracts.detection import Moment
+from contracts.reference import ReferenceStatistics
 from models.recent import LONGEST
-from models.reference import ReferenceStatistics
 from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
 from stream_app.model_slot import LoadedModel
