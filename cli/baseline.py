@@ -21,7 +21,7 @@ _SHOWN = 8
 
 @click.command
 @click.option(
-    "--days", type=click.FloatRange(0, min_open=True), default=7, show_default=True, help="How far back to read."
+    "--days", type=click.FloatRange(0, min_open=True), default=7, metavar="DAYS", help="How far back to read [7]."
 )
 @click.option("--from", "since", type=_TIME, metavar="TIME", help="From then instead, UTC (2026-11-23T08:00).")
 @click.option("--to", "until", type=_TIME, metavar="TIME", help="Read no further, UTC [now].")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Self
 
 import msgspec
 import pytest
@@ -15,11 +16,15 @@ from confluent_kafka import Producer
 from cli.main import cardiosentry
 from contracts.alerts import Alert
 from contracts.detection import Part, Signals
+from contracts.heart_disease import HEART_DISEASE
 from contracts.releases import BASELINE_TYPE
 from contracts.topics import RELEASES, SECURITY_ALERTS, SIGNALS, TOPICS
+from models.keyfile import KeyFile
+from models.release import sign_baseline
 from models.release_log import ReleaseLog
 from models.roots import read_root
-from models.sign import generate_signing_key
+from models.sealing import load_public_key
+from models.sign import PRIVATE_KEY_FILE, generate_signing_key
 from models.store import DirectoryStore
 from models.trust import payload_type_of
 from producers.sign import Signer
@@ -32,7 +37,7 @@ from stream_app.detectors.watch import Watch
 from stream_app.loading import Loader
 from stream_app.model_slot import ModelSlot
 from stream_app.pipeline import EventPipeline
-from stream_app.quarantine import PUBLIC_KEY_FILE, Sealer, load_reviewers_public_key
+from stream_app.quarantine import PUBLIC_KEY_FILE, Sealer
 from stream_app.release_alerts import ReleaseAlerts
 from stream_app.release_memory import ReleaseMemory
 from stream_app.releases import ReleaseWatcher
@@ -41,6 +46,7 @@ from tests.integration.stream import Stream
 from tests.stream_app.support import Wire, batch_of, edited
 from tests.support.broker import Broker
 from tests.support.reading import read_topic
+from tests.support.reference import made_up_reference
 from tests.support.serving import Serving
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
@@ -115,6 +121,10 @@ def system(kafka: Broker, site: Site, tmp_path: Path) -> System:
     return System(kafka, site, tmp_path)
 
 
+class Ended(Exception):
+    """What ends the thread that follows model-releases: a worker's runs for ever."""
+
+
 class Worker:
     """What a worker does with events and signals, at a clock of its own; releases reach it through Kafka."""
 
@@ -123,27 +133,42 @@ class Worker:
         releases = ReleaseLog(read_root(keys))
         self.slot = ModelSlot()
         checks = {"keyring": system.site.keyring, "require_mac": True, "max_future_ms": 10**12}
-        sealer = Sealer(load_reviewers_public_key(keys / PUBLIC_KEY_FILE))
+        sealer = Sealer(load_public_key(keys / PUBLIC_KEY_FILE, "reviewers'"))
         shadows = Shadows(0.0, time.perf_counter, SimpleQueue())
         self._pipeline = EventPipeline(self.slot, shadows, sealer, Known(lambda *_: ()), time.perf_counter)
         self._watch = Watch(load_rules(), lambda: self.slot.models.champion, 30)
         self._now_ms = time.time_ns() // 1_000_000
         self.failures: list[BaseException] = []
-        watcher = ReleaseWatcher(
+        self.alerts: list[bytes] = []
+        self._ended = False
+        self._watcher = ReleaseWatcher(
             {"bootstrap.servers": system.bootstrap},
             system.prefix + RELEASES.name,
             releases,
             Loader(DirectoryStore(system.site.store), releases, lambda event: Decoder(event, "observed_at", **checks)),  # type: ignore[arg-type]
             self.slot,
-            ReleaseAlerts(lambda _: None, "test", lambda: self._now_ms),
+            ReleaseAlerts(self.alerts.append, "test", lambda: self._now_ms),
             self.failures.append,
-            lambda: self._now_ms,
+            self._clock_ms,
             lambda cluster: ReleaseMemory(directory / f"{cluster}.releases"),
             0,
             SimpleQueue(),
         )
-        watcher.catch_up()
-        watcher.start()
+        self._watcher.catch_up()
+
+    def __enter__(self) -> Self:
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended = True
+        self._watcher.join(10)
+        assert [type(each) for each in self.failures] == [Ended]
+
+    def _clock_ms(self) -> int:
+        if self._ended:
+            raise Ended
+        return self._now_ms
 
     def score(self, events: Sequence[SourceRecord]) -> list[Alert]:
         """Score the events, `A_SECOND` of them a second; return the alerts of drift."""
@@ -166,27 +191,45 @@ class Worker:
 def test_another_site_is_told_until_it_has_a_baseline_and_what_changes_after_it_is_told_again(
     system: System, tmp_path: Path
 ) -> None:
-    worker = Worker(system, tmp_path)
-    site = system.site
-    assert worker.score(Hospital(site, "", seed=21).events(100 * A_SECOND)) == []
-    (alert,) = worker.score(Hospital(site, "hungary", seed=22).events(30 * A_SECOND))
-    assert "baseline" not in alert.labels
+    with Worker(system, tmp_path) as worker:
+        site = system.site
+        assert worker.score(Hospital(site, "", seed=21).events(100 * A_SECOND)) == []
+        (alert,) = worker.score(Hospital(site, "hungary", seed=22).events(30 * A_SECOND))
+        assert "baseline" not in alert.labels
 
-    system.stream.produce(Hospital(site, "hungary", seed=23).events(4000))
-    said = system.said("baseline", "--reason", "our first week", "--yes")
-    assert "4000 events of" in said
-    assert "synthetic/hungary" in said
-    assert "ca" in said.partition("unlike the model's own patients")[2].split()  # hardly ever measured there
-    worker.wait_for_baseline(1)
+        system.stream.produce(Hospital(site, "hungary", seed=23).events(4000))
+        said = system.said("baseline", "--reason", "our first week", "--yes")
+        assert "4000 events of" in said
+        assert "synthetic/hungary" in said
+        assert "ca" in said.partition("unlike the model's own patients")[2].split()  # hardly ever measured there
+        worker.wait_for_baseline(1)
 
-    assert worker.score(Hospital(site, "hungary", seed=24).events(200 * A_SECOND)) == []
-    (alert,) = worker.score(Hospital(site, "hungary", seed=25).events(60 * A_SECOND, older=8))
-    assert alert.labels["baseline"] == "1"
-    assert "age" in f"{alert.labels['statistic']} {alert.labels['columns']}"
+        assert worker.score(Hospital(site, "hungary", seed=24).events(200 * A_SECOND)) == []
+        (alert,) = worker.score(Hospital(site, "hungary", seed=25).events(60 * A_SECOND, older=8))
+        assert alert.labels["baseline"] == "1"
+        assert "age" in f"{alert.labels['statistic']} {alert.labels['columns']}"
 
-    system.said("baseline", "--withdraw", "--reason", "a second look")
-    worker.wait_for_baseline(0)
-    assert worker.score(Hospital(site, "hungary", seed=26).events(100 * A_SECOND)) != []
+        system.said("baseline", "--withdraw", "--reason", "a second look")
+        worker.wait_for_baseline(0)
+        assert worker.score(Hospital(site, "hungary", seed=26).events(100 * A_SECOND)) != []
+
+
+def test_a_baseline_for_other_features_is_left_aside_and_told(broker: Broker, site: Site, tmp_path: Path) -> None:
+    system = System(broker, site, tmp_path)
+    with Worker(system, tmp_path) as worker:
+        champion = worker.slot.models.champion
+        assert champion is not None
+        fewer = msgspec.structs.replace(HEART_DISEASE, features=HEART_DISEASE.features[1:], limits=(), needs={})
+        key = KeyFile.load(site.keys / PRIVATE_KEY_FILE)
+        log = ReleaseLog(read_root(site.keys))
+        digest = champion.release.digest
+        system.write(sign_baseline(made_up_reference(fewer), digest, log, key, reason="a test", now_ms=1))
+        wait_for(lambda: len(worker.alerts) == 1, LIVE_S)
+        assert (
+            b"baseline 1 of " + digest.encode() + b": expected the features and score of the bundle" in worker.alerts[0]
+        )
+        assert worker.slot.models.champion is champion
+        assert json.loads(worker.alerts[0])["rule"]["id"] == "release-refused"
 
 
 class Served:
@@ -203,7 +246,9 @@ class Served:
         self.system.stream.wait_until_worked_off(explain=self.serving.text)
         records = read_topic(self.system.bootstrap, self.system.prefix + SIGNALS.name, timeout_s=30)
         parts: list[Part] = [
-            part for each in records if (part := msgspec.json.decode(each.value or b"", type=Signals).part)
+            part
+            for each in records
+            if each.key == b"signals" and (part := msgspec.json.decode(each.value or b"", type=Signals).part)
         ]
         return parts[-1].baseline
 
