@@ -51,6 +51,7 @@ bench-shadows: dev ## scoring with 0, 1 and 3 models on trial
 bench-detection: dev ## attacks and drift: what is seen, how soon, beside which others, at how many false alarms
 	$(BIN)/python -m benchmarks.detection_attacks
 	$(BIN)/python -m benchmarks.detection_drift
+	$(BIN)/python -m benchmarks.detection_baselines
 	$(BIN)/python -m benchmarks.anomaly_scores
 bench-compliance: dev ## what is found of what must not be in training data
 	$(BIN)/python -m benchmarks.compliance_planted --times 5 --seed 21

@@ -27,10 +27,10 @@ from benchmarks.report import RESULTS, WIDTH, context, write_json
 from contracts.codec import decoder
 from contracts.events import event_type
 from contracts.heart_disease import HEART_DISEASE
+from contracts.reference import ReferenceStatistics
 from contracts.topics import EVENTS
 from models.dataset import Dataset, load_dataset
 from models.population import Population
-from models.reference import ReferenceStatistics
 from models.sketch import Sketcher, grades
 from models.unlike import Unlike
 from producers.attacks.catalogue import ATTACKS

@@ -21,10 +21,10 @@ from contracts.codec import decoder
 from contracts.detection import Outcomes, Signals
 from contracts.events import Outcome, event_type
 from contracts.heart_disease import HEART_DISEASE
+from contracts.reference import ALL, OUTCOME_STATISTICS, WINDOW_EVENTS, ReferenceStatistics
 from contracts.releases import DAY_MS
 from models.dataset import Dataset, load_dataset
 from models.population import Population
-from models.reference import ALL, OUTCOME_STATISTICS, WINDOW_EVENTS, ReferenceStatistics
 from models.scorer import Scorer
 from models.sign import PUBLIC_KEY_FILE
 from models.sketch import Sketch, Sketcher

@@ -14,9 +14,9 @@ from benchmarks.drift_streams import Floats, Score, reference_of, scorer
 from contracts.codec import decoder
 from contracts.events import event_type
 from contracts.heart_disease import HEART_DISEASE
+from contracts.reference import ALL, WINDOW_EVENTS, ReferenceStatistics
 from models.dataset import load_dataset
 from models.population import Population
-from models.reference import ALL, WINDOW_EVENTS, ReferenceStatistics
 from models.sketch import Sketch, Sketcher
 from producers.synthetic import SyntheticPatients
 from stream_app.detectors.drift import DriftDetector

@@ -14,9 +14,9 @@ from rich.table import Table
 from benchmarks.drift_calibration import RHYTHM, returning_patients, windows_of
 from benchmarks.drift_streams import Floats, Score
 from contracts.detection import Part, Signals
+from contracts.reference import WINDOW_EVENTS, ReferenceStatistics
 from contracts.releases import DAY_MS
 from models.population import Population
-from models.reference import WINDOW_EVENTS, ReferenceStatistics
 from models.shift import ShiftStatistics
 from models.sketch import Sketcher
 from stream_app.detectors.drift_watch import DriftWatch

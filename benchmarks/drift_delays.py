@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks.drift_streams import BEFORE, Floats, Scenarios, Score, reference_of
 from benchmarks.environments import CACHE, PEERS, ROOT, pinned_version, python_of
 from benchmarks.peers.drift_job import Task, judged, save
-from models.reference import ReferenceStatistics
+from contracts.reference import ReferenceStatistics
 from models.shift import ShiftStatistics
 from models.sketch import Sketcher
 from stream_app.detectors.drift import DriftDetector

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from contracts.features import Matrix
 from contracts.heart_disease import HEART_DISEASE
+from contracts.reference import ReferenceStatistics
 from models.calibrate import make_reference
 from models.dataset import Dataset, load_dataset
 from models.export import INPUT_NAME, OUTPUT_NAME, export_onnx
 from models.fit import fit, threshold_for_recall
 from models.population import Population
-from models.reference import ReferenceStatistics
 from models.session import open_session
 
 Floats = npt.NDArray[np.float64]

@@ -14,7 +14,7 @@ from contracts.settings import Settings
 @KEY_OPTION
 @setting_options("bootstrap", "topic_prefix", "keys")
 def command(settings: Settings, statement: Path, yes: bool, key: Path | None) -> None:
-    """Sign STATEMENT, a file that `release`, `rollback` or `trust` kept; announce it once enough signers have signed.
+    """Sign STATEMENT, a file that another command kept for further signers; announce it once enough have signed.
 
     It is shown first: what you see is what you sign.
 

@@ -10,7 +10,7 @@ import msgspec
 from cli.options import setting_options
 from cli.placement import Placement
 from contracts.errors import UserError
-from contracts.releases import ROLES, Release, Revocation, Step, TrustRoot
+from contracts.releases import ROLES, Baseline, Release, Revocation, Step, TrustRoot
 from contracts.settings import Settings
 from models.lifecycle import Transition
 from models.release_log import Entry, Statement
@@ -154,6 +154,9 @@ def _timeline_rows(entry: Entry, changes: Sequence[Transition]) -> Iterator[tupl
             said, digest = f"{statement.role} {statement.version}", statement.digest
         case Revocation():
             said, digest = "revocation", statement.digest
+        case Baseline():
+            said = f"baseline {statement.version}" + " withdraws" * (statement.statistics is None)
+            digest = statement.digest
         case Step():
             said, digest = statement.stage, statement.digest
     head, tail = (when(statement.created_at), said), (", ".join(entry.signed_by), _reason(statement))

@@ -73,11 +73,16 @@ class SourceSignals(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A batch's scored events in a sketch (models/sketch.py), by the bins of the model that scored them."""
+    """A batch's scored events in a sketch (models/sketch.py), by the bins of one reference.
+
+    That is the baseline of this version of the model that scored them, its own reference for 0: only parts of the same
+    digest and baseline add up.
+    """
 
     digest: str
     events: Number
     totals: list[Annotated[int, msgspec.Meta(ge=-(10**12), le=10**12)]]
+    baseline: Number = 0
 
 
 class Outcomes(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from contracts.features import FeatureTable
+from contracts.reference import ReferenceStatistics
 
 Role = Literal["champion", "challenger", "shadow"]
 ROLES: tuple[Role, ...] = ("champion", "challenger", "shadow")
@@ -21,6 +22,7 @@ DAY_MS = 86_400_000
 
 RELEASE_TYPE = "application/vnd.cardiosentry.release.v1+json"
 REVOCATION_TYPE = "application/vnd.cardiosentry.revocation.v1+json"
+BASELINE_TYPE = "application/vnd.cardiosentry.baseline.v1+json"
 STEP_TYPE = "application/vnd.cardiosentry.step.v1+json"
 ROOT_TYPE = "application/vnd.cardiosentry.trust-root.v1+json"
 
@@ -69,6 +71,19 @@ class Revocation(_Statement, frozen=True, kw_only=True):
     digest: Digest
     created_at: Time
     reason: Text
+
+
+class Baseline(_Statement, frozen=True, kw_only=True):
+    """What drift of a bundle's stream is measured against from now on; without `statistics`, the bundle's own again.
+
+    `version` counts up within the bundle; going back is a new version.
+    """
+
+    digest: Digest
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    created_at: Time
+    reason: Text
+    statistics: ReferenceStatistics | None = None
 
 
 class Step(_Statement, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from contracts.detection import Signals
 from contracts.events import IDENTIFIER_PATTERNS, DecodedPrediction, Outcome, event_type
 from contracts.features import Feature, FeatureTable
 from contracts.reasons import Reason
-from contracts.releases import RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE, STEP_TYPE
+from contracts.releases import BASELINE_TYPE, RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE, STEP_TYPE
 from contracts.topics import (
     EVENTS,
     MODEL_ALERTS,
@@ -167,7 +167,7 @@ def _releases() -> Schema:
         "type": "object",
         "properties": {
             "payload": base64 | {"description": "The statement, as it was signed."},
-            "payloadType": {"enum": [RELEASE_TYPE, REVOCATION_TYPE, STEP_TYPE, ROOT_TYPE]},
+            "payloadType": {"enum": [RELEASE_TYPE, REVOCATION_TYPE, BASELINE_TYPE, STEP_TYPE, ROOT_TYPE]},
             "signatures": {
                 "type": "array",
                 "items": {

@@ -43,7 +43,8 @@ MODEL_ALERTS = Topic(
 RELEASES = Topic(
     name="model-releases",
     key="role",
-    holds="which model may score: signed releases and revocations, and the trust roots that follow each other",
+    holds="which model may score, and what drift is measured against: signed releases, revocations and baselines, "
+    "and the trust roots that follow each other",
     partitions=1,
     retention_ms=-1,
 )

@@ -31,12 +31,15 @@ origins of records to look at; never a patient's features.
 - A rule of scope "all" counts over all sources: whoever forges a record chooses what source it names.
 - Every scored event of the champion goes into a sketch: counts in bins of each feature, of the score and of how many
   values are missing, and products of each two features. Windows of at least 20 events are compared with the reference
-  that is signed with the model (models/reference.py). Drift goes to model-alerts, once an hour while it lasts, with how
-  good the model is to be expected on these scores if they still mean what they meant.
+  that is signed with the model (contracts/reference.py), or with the hospital's own once there is one
+  (`cardiosentry baseline`); every sketch says by which it was made, and only those of one add up. Drift goes to
+  model-alerts, once an hour while it lasts, with how good the model is to be expected on these scores if they still
+  mean what they meant.
 - Outcomes meet what was predicted: each partition remembers the predictions of its last 16,384 events at least. Sums by
   source and by bin of the score, all outcomes and those that are 1, are compared with the reference in windows of at
   least 20 outcomes (quality, on model-alerts, once an hour while it lasts), and with each source's own usual shares
-  (poisoned-outcomes). An outcome whose prediction is not remembered is counted; one that comes again is counted once.
+  (poisoned-outcomes). A baseline changes nothing in these two: what a score means is the model's. An outcome whose
+  prediction is not remembered is counted; one that comes again is counted once.
 - The setting `false_alarm_days` is the mean time between two false alarms of drift, quality and poisoned outcomes
   together: each of the three has a third of them. There is no opinion in the first minute, nor on a source before its
   500th outcome.

@@ -23,8 +23,8 @@ import msgspec
 
 from contracts.errors import UserError
 from contracts.features import FeatureTable
+from contracts.reference import ReferenceStatistics
 from contracts.releases import Sha256
-from models.reference import ReferenceStatistics
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"

@@ -11,6 +11,7 @@ A drawn patient has the diagnosis of the one that it was drawn from.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
@@ -18,19 +19,21 @@ import numpy as np
 import numpy.typing as npt
 
 from contracts.features import Feature, FeatureTable, Matrix
-from models.nulls import SPACINGS, null_distributions, rounded, rounded_all
-from models.outcomes import outcome_forms
-from models.population import Population
-from models.reference import (
+from contracts.reference import (
     MAX_CELLS,
     MISSING,
     OUTCOME_STATISTICS,
+    POPULATION,
     SCORE,
     WINDOW_EVENTS,
     Column,
+    Null,
     OutcomeReference,
     ReferenceStatistics,
 )
+from models.nulls import SPACINGS, null_distributions, rounded, rounded_all
+from models.outcomes import outcome_forms
+from models.population import Population
 from models.shift import linear_forms, statistic_names
 from models.sketch import Sketcher, Slots
 from models.unlike import make_likeness
@@ -66,10 +69,79 @@ def make_reference(
         values = population.visits(rows, rng)
         return values, score(values.astype(np.float32)).astype(np.float64), y[rows]
 
-    columns = _columns(table, population.decimals, *drawn()[:2], threshold)
-    sketcher = Sketcher(columns)
+    values, probabilities, _ = drawn()
+    columns = _columns(table, population.decimals, values, _score_edges(probabilities, threshold))
     drawings = [drawn() for _ in range(_WINDOWS // _CHUNK)]
-    slots = [sketcher.slots(values, probabilities) for values, probabilities, _ in drawings]
+    fitted = _fit(columns, [drawing[:2] for drawing in drawings])
+    score_bins = Sketcher(fitted.columns).score_bins(np.concatenate([each for _, each, _ in drawings]))
+    outcomes = np.concatenate([each for _, _, each in drawings])
+    probabilities = np.concatenate([each for _, each, _ in drawings])
+    expected = _expected_outcomes(fitted.columns[-2], score_bins, probabilities, outcomes, threshold)
+    nulls = _nulls(fitted, expected, POPULATION, rng)
+    forms, owners = (each.astype(np.float32) for each in outcome_forms(fitted.columns[-2], expected))
+    parts = _outcome_totals(score_bins, outcomes, len(expected.positive)) @ forms.T
+    outcome_nulls = null_distributions(OUTCOME_STATISTICS, parts, owners, POPULATION, rng)
+    return ReferenceStatistics(
+        window_events=WINDOW_EVENTS,
+        population=POPULATION,
+        columns=fitted.columns,
+        products=fitted.products,
+        product_sd=fitted.product_sd,
+        spacings=SPACINGS,
+        nulls=nulls,
+        outcomes=msgspec.structs.replace(expected, nulls=outcome_nulls),
+        likeness=make_likeness(population.draw(_LIKE, rng), population.draw(_LIKE, rng)),
+    )
+
+
+def with_patients(
+    own: ReferenceStatistics,
+    table: FeatureTable,
+    x: Matrix,
+    score: Callable[[Matrix], npt.NDArray[np.floating]],
+    seed: int,
+    *,
+    population: int,
+) -> ReferenceStatistics:
+    """Return a model's reference with other patients `x` (n, features), NaN where missing, in the place of its own.
+
+    They are drawn as they are, not smoothed: for thousands of them. The score keeps its bins and what outcomes they let
+    expect, and single events what is usual: these are the model's. `population` is that of `ReferenceStatistics`.
+    """
+    rng = np.random.default_rng([seed, 2])
+    patients = Population(table, x, np.zeros(len(x), np.str_), bandwidth=0.0)
+
+    def drawn() -> tuple[Floats, Floats]:
+        values = patients.draw(_CHUNK * WINDOW_EVENTS, rng)
+        return values, score(values.astype(np.float32)).astype(np.float64)
+
+    values, _ = drawn()
+    columns = _columns(table, patients.decimals, values, own.score.edges)
+    fitted = _fit(columns, [drawn() for _ in range(_WINDOWS // _CHUNK)])
+    return msgspec.structs.replace(
+        own,
+        population=population,
+        columns=fitted.columns,
+        products=fitted.products,
+        product_sd=fitted.product_sd,
+        nulls=_nulls(fitted, own.outcomes, population, rng),
+    )
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What drawn patients are like; `deviations` (windows, totals) are those of windows from what is expected."""
+
+    columns: tuple[Column, ...]
+    products: tuple[float, ...]
+    product_sd: tuple[float, ...]
+    deviations: npt.NDArray[np.float32]
+
+
+def _fit(columns: tuple[Column, ...], drawings: list[tuple[Floats, Floats]]) -> _Fitted:
+    """Return what patients and their probabilities are like, in the bins of the columns."""
+    sketcher = Sketcher(columns)
+    slots = [sketcher.slots(values, probabilities) for values, probabilities in drawings]
     columns = _with_shares(columns, slots)
     sketcher = Sketcher(columns)  # grades by the shares found
     totals = np.concatenate([sketcher.window_totals(part, WINDOW_EVENTS) for part in slots])
@@ -77,26 +149,14 @@ def make_reference(
     pairs = totals.shape[1] - sum(len(column.shares) for column in columns)
     deviation_sd = totals[:, -pairs:].std(axis=0, dtype=np.float64) / np.sqrt(WINDOW_EVENTS)
     product_sd = tuple(rounded(max(float(each), 1.0)) for each in deviation_sd)
+    totals -= (means * WINDOW_EVENTS).astype(np.float32)
+    return _Fitted(columns, rounded_all(means[-pairs:]), product_sd, totals)
 
-    probabilities = np.concatenate([each for _, each, _ in drawings])
-    outcomes = np.concatenate([each for _, _, each in drawings])
-    expected = _expected_outcomes(columns[-2], sketcher.score_bins(probabilities), probabilities, outcomes, threshold)
-    forms, owners = (each.astype(np.float32) for each in linear_forms(columns, product_sd, expected))
-    parts = (totals - (means * WINDOW_EVENTS).astype(np.float32)) @ forms.T  # sums of the forms over each window
-    nulls = null_distributions(statistic_names(columns), parts, owners, rng)
-    forms, owners = (each.astype(np.float32) for each in outcome_forms(columns[-2], expected))
-    parts = _outcome_totals(sketcher.score_bins(probabilities), outcomes, len(expected.positive)) @ forms.T
-    outcome_nulls = null_distributions(OUTCOME_STATISTICS, parts, owners, rng)
-    return ReferenceStatistics(
-        window_events=WINDOW_EVENTS,
-        columns=columns,
-        products=rounded_all(means[-pairs:]),
-        product_sd=product_sd,
-        spacings=SPACINGS,
-        nulls=nulls,
-        outcomes=msgspec.structs.replace(expected, nulls=outcome_nulls),
-        likeness=make_likeness(population.draw(_LIKE, rng), population.draw(_LIKE, rng)),
-    )
+
+def _nulls(fitted: _Fitted, expected: OutcomeReference, population: int, rng: np.random.Generator) -> dict[str, Null]:
+    forms, owners = (each.astype(np.float32) for each in linear_forms(fitted.columns, fitted.product_sd, expected))
+    parts = fitted.deviations @ forms.T  # sums of the forms over each window
+    return null_distributions(statistic_names(fitted.columns), parts, owners, population, rng)
 
 
 def _expected_outcomes(
@@ -129,13 +189,13 @@ def _outcome_totals(bins: Slots, outcomes: Labels, count: int) -> npt.NDArray[np
 
 
 def _columns(
-    table: FeatureTable, decimals: Sequence[int], values: Floats, probabilities: Floats, threshold: float
+    table: FeatureTable, decimals: Sequence[int], values: Floats, score_edges: tuple[float, ...]
 ) -> tuple[Column, ...]:
     """Return the columns with their bins and equal shares."""
     missing = np.isnan(values).sum(axis=1)
     return (
         *(_feature(each, decimals[at], values[:, at]) for at, each in enumerate(table.features)),
-        _column(SCORE, 0, 1, 0.001, _score_edges(probabilities, threshold)),
+        _column(SCORE, 0, 1, 0.001, score_edges),
         _column(MISSING, 0, len(table.features), 1, tuple(at + 0.5 for at in np.unique(missing)[:-1].tolist())),
     )
 

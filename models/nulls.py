@@ -8,8 +8,8 @@ for the number of tests, with the dependence of the statistics in it.
 import numpy as np
 import numpy.typing as npt
 
+from contracts.reference import ALL, WINDOW_EVENTS, WINDOW_GRID, Null
 from models.recent import suffix_lengths
-from models.reference import ALL, POPULATION, WINDOW_EVENTS, WINDOW_GRID, Null
 from models.scores import Rarity
 
 Floats = npt.NDArray[np.float64]
@@ -25,15 +25,15 @@ _DIGITS = 6  # so that the last bits of a sum do not change the bundle's digest
 
 
 def null_distributions(
-    names: tuple[str, ...], parts: Floats32, owners: Floats32, rng: np.random.Generator
+    names: tuple[str, ...], parts: Floats32, owners: Floats32, population: int, rng: np.random.Generator
 ) -> dict[str, Null]:
     """Return the null distribution of each statistic in `names`, and of `ALL`.
 
     `parts` (windows, forms) are the sums of the linear forms over clean windows of `WINDOW_EVENTS` each, `owners`
-    (forms, statistics) of 0 and 1 says whose each form is.
+    (forms, statistics) of 0 and 1 says whose each form is. `population` is that of `ReferenceStatistics`.
     """
     mean, sd = _moments(parts, owners, rng)
-    highest = _highest_scores(parts, owners, mean, sd, rng)
+    highest = _highest_scores(parts, owners, mean, sd, population, rng)
     thresholds = [_thresholds(paths) for paths in highest]
     rarity = Rarity(np.array(thresholds), SPACINGS)
     rarest = np.array([rarity(stream.T.astype(np.float64)).max(axis=1) for stream in highest.transpose(1, 0, 2)])
@@ -71,7 +71,9 @@ def _joined(parts: Floats32, size: int) -> Floats32:
     return joined
 
 
-def _highest_scores(parts: Floats32, owners: Floats32, mean: Floats, sd: Floats, rng: np.random.Generator) -> Floats32:
+def _highest_scores(
+    parts: Floats32, owners: Floats32, mean: Floats, sd: Floats, population: int, rng: np.random.Generator
+) -> Floats32:
     """Return the highest score so far in simulated streams, (statistics, streams, windows)."""
     lengths = suffix_lengths(_STREAM_WINDOWS)
     sizes = np.arange(1, max(map(max, lengths)) + 1)
@@ -85,26 +87,26 @@ def _highest_scores(parts: Floats32, owners: Floats32, mean: Floats, sd: Floats,
     for first in range(0, _STREAMS, chunk):
         drawn = parts[rng.integers(len(parts), size=(_STREAM_WINDOWS, chunk))]
         sums = np.concatenate([np.zeros_like(drawn[:1]), drawn]).cumsum(axis=0)
-        off = _population_offset(parts, chunk, rng)
+        off = _population_offset(parts, chunk, population, rng)
         for window, suffixes in enumerate(lengths):
             of = np.array(suffixes)
             events = (of * WINDOW_EVENTS).astype(np.float32)[:, None, None]
             inside = sums[window + 1] - sums[window + 1 - of] + off * events
-            squares = np.square(inside) @ owners / (events * (1 + events / POPULATION))
+            squares = np.square(inside) @ owners / (events * (1 + events / population))
             scores = (np.sqrt(np.sqrt(squares)) - mean_of[of - 1][:, None]) / sd_of[of - 1][:, None]
             found[:, first : first + chunk, window] = scores.max(axis=0).T
     return np.maximum.accumulate(found, axis=2)
 
 
-def _population_offset(parts: Floats32, streams: int, rng: np.random.Generator) -> Floats32:
+def _population_offset(parts: Floats32, streams: int, population: int, rng: np.random.Generator) -> Floats32:
     """Return how far each stream's own population is off in an event, (streams, forms).
 
-    A population is a sample of `POPULATION` patients, so its deviation has the covariance of one event over that many:
+    A population is a sample of `population` patients, so its deviation has the covariance of one event over that many:
     a random combination of windows has it.
     """
     some = parts[:1000]
     drawn = rng.standard_normal((streams, len(some)), dtype=np.float32)
-    return drawn @ some / np.float32(np.sqrt(len(some) * WINDOW_EVENTS * POPULATION))
+    return drawn @ some / np.float32(np.sqrt(len(some) * WINDOW_EVENTS * population))
 
 
 def _thresholds(highest: npt.NDArray[np.floating]) -> Floats:

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.reference import OUTCOME_STATISTICS, Column, OutcomeReference, ReferenceStatistics
+from contracts.reference import OUTCOME_STATISTICS, Column, OutcomeReference, ReferenceStatistics
 from models.scores import Statistics
 
 Floats = npt.NDArray[np.float64]
@@ -119,4 +119,5 @@ class OutcomeStatistics(Statistics):
             reference.outcomes.nulls,
             reference.spacings,
             reference.window_events,
+            reference.population,
         )

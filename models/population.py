@@ -19,9 +19,15 @@ Floats = npt.NDArray[np.float64]
 
 
 class Population:
-    """Draws from `x` (n, features), NaN where missing, smoothed within the `sites` (n,)."""
+    """Draws from `x` (n, features), NaN where missing, smoothed within the `sites` (n,).
 
-    def __init__(self, table: FeatureTable, x: Matrix, sites: npt.NDArray[np.str_]) -> None:
+    `bandwidth` is the kernel's, in standard deviations; 0 draws the rows as they are, which is for thousands of them.
+    """
+
+    def __init__(
+        self, table: FeatureTable, x: Matrix, sites: npt.NDArray[np.str_], *, bandwidth: float = BANDWIDTH
+    ) -> None:
+        self._bandwidth = bandwidth
         self.decimals = tuple(decimals(column) for column in x.T)
         self._values = x.astype(np.float64).round(_MAX_DECIMALS)
         self._mean, self._sd, self._low, self._high = (np.zeros_like(self._values) for _ in range(4))
@@ -51,8 +57,8 @@ class Population:
         found = self._values[rows]
         for column in np.flatnonzero(self._measured):
             mean, scale = self._mean[rows, column], 10.0 ** self.decimals[column]
-            noise = BANDWIDTH * self._sd[rows, column] * rng.standard_normal(count)
-            moved = mean + (found[:, column] - mean + noise) / np.sqrt(1 + BANDWIDTH**2)
+            noise = self._bandwidth * self._sd[rows, column] * rng.standard_normal(count)
+            moved = mean + (found[:, column] - mean + noise) / np.sqrt(1 + self._bandwidth**2)
             moved = np.rint(moved * scale) / scale
             found[:, column] = np.clip(moved, self._low[rows, column], self._high[rows, column])
         return found

@@ -1,4 +1,4 @@
-"""Making statements: what `cardiosentry release`, `rollback` and `revoke` sign. No Kafka in here."""
+"""Making statements: what `cardiosentry release`, `rollback`, `revoke` and `baseline` sign. No Kafka in here."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,11 +6,14 @@ from collections.abc import Mapping
 import msgspec
 
 from contracts.errors import UserError
+from contracts.reference import ReferenceStatistics
 from contracts.releases import (
+    BASELINE_TYPE,
     DAY_MS,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     STEP_TYPE,
+    Baseline,
     EarlyStage,
     Release,
     ReleasedFile,
@@ -87,3 +90,12 @@ def sign_step(digest: str, stage: EarlyStage, key: KeyProvider, *, reason: str, 
     """Return the statement that a bundle came to a stage before any release, signed by `key`."""
     statement = Step(digest=digest, stage=stage, created_at=now_ms, reason=reason)
     return encode_envelope(seal(STEP_TYPE, msgspec.json.encode(statement), [key]))
+
+
+def sign_baseline(
+    statistics: ReferenceStatistics | None, digest: str, log: ReleaseLog, key: KeyProvider, *, reason: str, now_ms: int
+) -> bytes:
+    """Return the next baseline of a bundle, signed by `key`; without `statistics` the bundle's own reference holds."""
+    version = log.next_baseline_version(digest)
+    statement = Baseline(digest=digest, version=version, created_at=now_ms, reason=reason, statistics=statistics)
+    return encode_envelope(seal(BASELINE_TYPE, msgspec.json.encode(statement), [key]))

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from contracts.errors import ModelRejected
 from contracts.releases import (
+    BASELINE_TYPE,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     ROLES,
     ROOT_TYPE,
     STEP_TYPE,
+    Baseline,
     Release,
     Revocation,
     Role,
@@ -22,9 +24,18 @@ from contracts.releases import (
     Step,
     TrustRoot,
 )
-from models.trust import Trust, has_ended, next_root, payload_type_of, verify_release, verify_revocation, verify_step
+from models.trust import (
+    Trust,
+    has_ended,
+    next_root,
+    payload_type_of,
+    verify_baseline,
+    verify_release,
+    verify_revocation,
+    verify_step,
+)
 
-Statement = Release | Revocation | TrustRoot | Step
+Statement = Release | Revocation | Baseline | TrustRoot | Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class ReleaseLog:
         self.revoked: set[str] = set()
         self._highest: dict[Role, int] = {}
         self._releases: dict[Role, list[Release]] = {role: [] for role in ROLES}
+        self._baselines: dict[str, Baseline] = {}
         self._trust_of: dict[tuple[Role, int], Trust] = {}
         self._seen: set[bytes] = set()
 
@@ -79,6 +91,16 @@ class ReleaseLog:
         """Return the trust root under which a release was accepted: who signed it may have left since."""
         return self._trust_of[release.role, release.version]
 
+    def baseline(self, digest: str) -> Baseline | None:
+        """Return what a bundle's stream is compared with, None for the bundle's own reference."""
+        newest = self._baselines.get(digest)
+        return newest if newest and newest.statistics else None
+
+    def next_baseline_version(self, digest: str) -> int:
+        """Return the version that the next baseline of a bundle takes."""
+        newest = self._baselines.get(digest)
+        return newest.version + 1 if newest else 1
+
     def next_version(self, role: Role) -> int:
         """Return the version that the next release of a role takes."""
         return self._highest.get(role, 0) + 1
@@ -100,6 +122,11 @@ class ReleaseLog:
                 self._trust_of[release.role, release.version] = self.trust
                 self.revoked.update(release.revoked)
                 return Entry(release, _names(self.trust.root.signers, by))
+            case kind if kind == BASELINE_TYPE:
+                versions = {digest: baseline.version for digest, baseline in self._baselines.items()}
+                baseline, by = verify_baseline(self.trust, content, versions)
+                self._baselines[baseline.digest] = baseline
+                return Entry(baseline, _names(self.trust.root.signers, by))
             case kind if kind == STEP_TYPE:
                 step, by = verify_step(self.trust, content)
                 return Entry(step, _names(self.trust.root.signers, by))

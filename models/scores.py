@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.reference import ALL, POPULATION, WINDOW_GRID, Null
+from contracts.reference import ALL, WINDOW_GRID, Null
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,9 +31,11 @@ class Statistics:
         nulls: Mapping[str, Null],
         spacings: Sequence[float],
         window_events: int,
+        population: int,
     ) -> None:
         self.names, self.expected = names, expected
         self.window_events, self.spacings = window_events, spacings
+        self._population = population
         self._forms, self._owners = forms, owners
         of = [nulls[name] for name in names]
         self._mean = np.array([null.mean for null in of])
@@ -49,7 +51,7 @@ class Statistics:
         """
         deviations = totals / events[:, None] - self.expected
         squares = np.square(deviations @ self._forms.T) @ self._owners
-        squares *= (events / (1 + events / POPULATION))[:, None]
+        squares *= (events / (1 + events / self._population))[:, None]
         place = np.interp(np.log(events), self._log_sizes, np.arange(len(self._log_sizes)))
         below = np.minimum(place.astype(np.intp), len(self._log_sizes) - 2)
         part = place - below

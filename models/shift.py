@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from contracts.reference import FEATURES, JOINT, PERFORMANCE, SCORE, Column, OutcomeReference, ReferenceStatistics
 from models.outcomes import performance_weights
-from models.reference import FEATURES, JOINT, PERFORMANCE, SCORE, Column, OutcomeReference, ReferenceStatistics
 from models.scores import Statistics
 
 Floats = npt.NDArray[np.float64]
@@ -41,6 +41,7 @@ class ShiftStatistics(Statistics):
             reference.nulls,
             reference.spacings,
             reference.window_events,
+            reference.population,
         )
         self._pairs = np.triu_indices(len(reference.columns) - 2, 1)
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.reference import Column
+from contracts.reference import Column
 
 Floats = npt.NDArray[np.float64]
 Slots = npt.NDArray[np.intp]

@@ -16,6 +16,10 @@ Before loading, at whatever time that is:
 9. What the store handed out is every file that it names, byte for byte, and no other (`check_files`).
 
 None of 1 to 7 looks at a clock: every worker that reads the same records accepts the same ones, whenever it reads them.
+A baseline passes 1 to 5 as a champion does, in at most 256 KiB, its versions counted within its bundle: what drift is
+measured against decides what is told, so it takes whoever decides what is scored. Whether it fits the bundle shows when
+the bundle is loaded.
+
 A trust root follows another only if its version is the next one and both the old root's signers and its own signed it
 (The Update Framework, section 5.3).
 """
@@ -30,10 +34,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts.errors import ModelRejected
 from contracts.releases import (
+    BASELINE_TYPE,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     ROOT_TYPE,
     STEP_TYPE,
+    Baseline,
     Release,
     ReleasedFile,
     Revocation,
@@ -47,6 +53,7 @@ from models.dsse import Envelope, EnvelopeError, key_id, open_envelope, read_pub
 
 MAX_STATEMENT_BYTES = 64 * 1024
 MAX_ROOT_BYTES = 256 * 1024
+MAX_BASELINE_BYTES = 256 * 1024  # of 13 features it has 10 KB
 
 T = TypeVar("T")
 
@@ -130,6 +137,21 @@ def verify_revocation(trust: Trust, content: bytes) -> tuple[Revocation, frozens
     return revocation, signed_by
 
 
+def verify_baseline(trust: Trust, content: bytes, highest: Mapping[str, int]) -> tuple[Baseline, frozenset[str]]:
+    """Return a baseline that the signers of a champion signed, and the ids of the keys that signed it.
+
+    `highest` is the highest version ever accepted of each bundle, by its digest. Raises `ModelRejected`.
+    """
+    envelope, signed_by = _signed(trust, content, BASELINE_TYPE, MAX_BASELINE_BYTES)
+    baseline = _parse(envelope.payload, Baseline, "baseline")
+    name = f"baseline {baseline.version} of {baseline.digest}"
+    _check_signers(trust, "champion", signed_by, name)
+    last = highest.get(baseline.digest, 0)
+    if baseline.version <= last:
+        raise ModelRejected(f"{name}: expected a version above {last}, the highest there was of this bundle")
+    return baseline, signed_by
+
+
 def verify_step(trust: Trust, content: bytes) -> tuple[Step, frozenset[str]]:
     """Return a step that any signer of the trust root signed, and the ids of the keys that signed it."""
     envelope, signed_by = _signed(trust, content, STEP_TYPE)
@@ -180,9 +202,11 @@ def _open(content: bytes, max_bytes: int, what: str) -> Envelope:
         raise ModelRejected(f"{what}: {error}") from None
 
 
-def _signed(trust: Trust, content: bytes, payload_type: str) -> tuple[Envelope, frozenset[str]]:
+def _signed(
+    trust: Trust, content: bytes, payload_type: str, max_bytes: int = MAX_STATEMENT_BYTES
+) -> tuple[Envelope, frozenset[str]]:
     what = payload_type.split(".")[-2]  # application/vnd.cardiosentry.release.v1+json
-    envelope = _open(content, MAX_STATEMENT_BYTES, what)
+    envelope = _open(content, max_bytes, what)
     if envelope.payload_type != payload_type:
         raise ModelRejected(f"{what}: expected the payload type {payload_type}, got another")
     signed_by = signers_of(envelope, trust.keys)

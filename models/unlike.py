@@ -9,7 +9,7 @@ copy, and no score of one event can.
 import numpy as np
 import numpy.typing as npt
 
-from models.reference import LIKENESS_GRID, Likeness
+from contracts.reference import LIKENESS_GRID, Likeness
 
 Floats = npt.NDArray[np.float64]
 

@@ -35,12 +35,19 @@ def headers(message: Message) -> dict[str, bytes]:
 class TopicReader:
     """Reads every partition of some topics, from their beginning, from the last few offsets of each or from now on.
 
+    Or from a time, epoch milliseconds: from the first record of each partition that is not older by Kafka's timestamp.
     Records of one partition come in order. `properties` are librdkafka's. Raises `UserError` where the broker does not
     answer or a topic is not there.
     """
 
     def __init__(
-        self, properties: Mapping[str, object], topics: Sequence[str], *, beginning: bool = False, last: int = 0
+        self,
+        properties: Mapping[str, object],
+        topics: Sequence[str],
+        *,
+        beginning: bool = False,
+        last: int = 0,
+        since_ms: int | None = None,
     ) -> None:
         self._consumer = Consumer(
             {
@@ -63,6 +70,10 @@ class TopicReader:
                 self._consumer.close()
                 raise UserError(f"topic {topic}: expected an existing topic, the broker has none of this name")
             partitions += [TopicPartition(topic, partition, start) for partition in found.partitions]
+        if since_ms is not None:
+            times = [TopicPartition(place.topic, place.partition, since_ms) for place in partitions]
+            found_places = self._consumer.offsets_for_times(times, timeout=_TIMEOUT_S)
+            partitions = [place for place in found_places if place.offset != OFFSET_END]  # that is: nothing since then
         self._consumer.assign(partitions)
 
     def read(self, timeout_s: float, at_most: int = 5000) -> list[Message]:

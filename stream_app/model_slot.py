@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from contracts.events import Event
-from contracts.releases import Release
+from contracts.reference import ReferenceStatistics
+from contracts.releases import Baseline, Release
 from models.sketch import Floats, Sketcher
 from models.verify import VerifiedBundle
 from stream_app.decode import Decoder
@@ -17,12 +18,26 @@ from stream_app.score import ScoreStage
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A release, verified, loaded and warm: the decoder of its features and the stage that scores them."""
+    """A release, verified, loaded and warm: the decoder of its features and the stage that scores them.
+
+    `baseline` is what its stream is compared with, None for the reference in its own bundle.
+    """
 
     release: Release
     bundle: VerifiedBundle
     decoder: Decoder[Event]
     score: ScoreStage
+    baseline: Baseline | None = None
+
+    @property
+    def baseline_version(self) -> int:
+        """Names the reference: 0 is the bundle's own."""
+        return self.baseline.version if self.baseline else 0
+
+    @property
+    def reference(self) -> ReferenceStatistics | None:
+        """What drift is measured against; None where neither a person nor the model's maker gave anything."""
+        return self.baseline.statistics if self.baseline else self.bundle.manifest.reference_statistics
 
     @cached_property
     def columns(self) -> PatientColumns:
@@ -50,9 +65,8 @@ class LoadedModel:
 
     @cached_property
     def sketcher(self) -> Sketcher | None:
-        """Makes sketches by the reference that is signed with the model; None where there is none."""
-        reference = self.bundle.manifest.reference_statistics
-        return Sketcher(reference.columns) if reference else None
+        """Makes sketches by the reference's columns; None where there is none."""
+        return Sketcher(self.reference.columns) if self.reference else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ def _part(model: LoadedModel, scored: Scored | None) -> Part | None:
     if model.sketcher is None or scored is None or not scored.predictions:
         return None
     sketch = model.sketcher.sketch(scored.values, scored.probabilities)
-    return Part(model.bundle.digest, sketch.events, list(sketch.totals))
+    return Part(model.bundle.digest, sketch.events, list(sketch.totals), model.baseline_version)
 
 
 def _quarantine(batch: Batch, decoded: Decoded[Event] | Decoded[Outcome], sealer: Sealer, result: Result) -> None:

@@ -188,9 +188,23 @@ class ReleaseWatcher(threading.Thread):
                 break
             loaded = self._try(release)
             if loaded is not None:
-                self._slot.put(replace(self._slot.models, champion=loaded))
+                current = loaded
             if loaded is not None or not self._is_rejected(release):
                 break
+        if current is not None:
+            current = self._with_baseline(current)
+        if current is not self._slot.models.champion:
+            self._slot.put(replace(self._slot.models, champion=current))
+
+    def _with_baseline(self, model: LoadedModel) -> LoadedModel:
+        """Return the model with what its stream is to be compared with; itself where that has not changed."""
+        baseline = self._releases.baseline(model.release.digest)
+        own = model.bundle.manifest.reference_statistics
+        if baseline and baseline.statistics and not (own and baseline.statistics.replaces(own)):
+            name = f"baseline {baseline.version} of {baseline.digest}"
+            self._alerts.refused(f"{name}: expected the features and score of the bundle's reference, got others", name)
+            baseline = None
+        return model if baseline == model.baseline else replace(model, baseline=baseline)
 
     def _settle_shadows(self) -> None:
         models, now_ms = self._slot.models, self._clock_ms()

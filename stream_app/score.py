@@ -61,20 +61,9 @@ class ScoreStage:
     def __call__(self, decoded: Decoded[Event], now_ms: int) -> Scored:
         """Return one prediction for each of `decoded.records`, in order.
 
-        Events with a feature outside its hard range are moved to `decoded.rejected` first.
+        Events with a feature outside its hard range are moved to `decoded.rejected` first, see `values`.
         """
-        values = to_matrix(decoded.records, len(self._table.features))
-        bad = self._out_of_range(values)
-        if bad:
-            decoded.reject(
-                {
-                    position: InvalidRecord(
-                        Reason.OUT_OF_RANGE, f"expected a value in its hard range or code list - at `$.features.{name}`"
-                    )
-                    for position, name in bad.items()
-                }
-            )
-            values = np.delete(values, list(bad), axis=0)
+        values = self.values(decoded)
         if not decoded.records:
             return Scored([], {}, np.empty(0), self._threshold, values, None)
         missing = np.isnan(values).sum(axis=1)
@@ -110,3 +99,22 @@ class ScoreStage:
         counts = np.bincount(codes, minlength=len(_DECISIONS)).tolist()
         decisions = dict(zip(_DECISIONS, counts, strict=True))
         return Scored(predictions, decisions, probabilities, threshold, values, anomalies)
+
+    def values(self, decoded: Decoded[Event]) -> npt.NDArray[np.float64]:
+        """Return the features of `decoded.records`, shape (n, features), NaN where missing.
+
+        Events with a feature outside its hard range are moved to `decoded.rejected` first.
+        """
+        values = to_matrix(decoded.records, len(self._table.features))
+        bad = self._out_of_range(values)
+        if bad:
+            decoded.reject(
+                {
+                    position: InvalidRecord(
+                        Reason.OUT_OF_RANGE, f"expected a value in its hard range or code list - at `$.features.{name}`"
+                    )
+                    for position, name in bad.items()
+                }
+            )
+            values = np.delete(values, list(bad), axis=0)
+        return values

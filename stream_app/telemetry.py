@@ -76,12 +76,13 @@ class Telemetry:
             manifest, release = model.bundle.manifest, model.release
             self._model.labels(release.role, manifest.name, manifest.version, release.digest).set(1)
             log.info(
-                "model role=%s release=%d name=%s version=%s digest=%s",
+                "model role=%s release=%d name=%s version=%s digest=%s baseline=%d",
                 release.role,
                 release.version,
                 manifest.name,
                 manifest.version,
                 release.digest,
+                model.baseline_version,
             )
 
     def exposition(self) -> bytes:

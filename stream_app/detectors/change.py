@@ -13,8 +13,8 @@ from operator import itemgetter
 import msgspec
 import numpy as np
 
+from contracts.reference import ALL
 from models.recent import LONGEST, push
-from models.reference import ALL
 from models.scores import Floats, Statistics
 from models.sketch import Sketch
 

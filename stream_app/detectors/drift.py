@@ -3,8 +3,8 @@
 import msgspec
 import numpy as np
 
+from contracts.reference import ALL, FEATURES, JOINT, PERFORMANCE, SCORE, ReferenceStatistics
 from models.outcomes import Performance, estimated
-from models.reference import ALL, FEATURES, JOINT, PERFORMANCE, SCORE, ReferenceStatistics
 from models.shift import ShiftStatistics
 from models.sketch import Sketch
 from stream_app.detectors.change import Change, ChangeDetector, DetectorState, spacing_of

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Callable
 
 from contracts.alerts import Alert, alert
-from contracts.detection import Signals
+from contracts.detection import Part, Signals
+from contracts.reference import ReferenceStatistics
 from contracts.releases import DAY_MS
-from models.reference import ReferenceStatistics
 from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
 from stream_app.detectors.drift import DriftDetector, Finding
@@ -20,7 +20,7 @@ class DriftWatch:
 
     def __init__(self, rule: DetectionRule, champion: Callable[[], LoadedModel | None], days: float) -> None:
         self._rule, self._spacing_ms = rule, DETECTORS * days * DAY_MS
-        self._champions: OfChampion[Windows[Finding], WindowsState] = OfChampion(champion, self._windows)
+        self._champions: OfChampion[Windows[Finding], WindowsState] = OfChampion(champion, self._windows, _live)
 
     @property
     def state(self) -> OfModel[WindowsState] | None:
@@ -33,11 +33,11 @@ class DriftWatch:
     def see(self, signals: Signals) -> list[Alert]:
         """Take the signals of a batch; return the alerts that they come to."""
         part = signals.part
-        windows = self._champions.of(part.digest) if part else None
+        windows = self._champions.of(part.digest, part.baseline) if part else None
         if part is None or windows is None or len(part.totals) != windows.totals:
             return []
         findings = windows.take(Sketch(part.events, tuple(part.totals)), signals.at)
-        return [self._alert(findings, windows, part.digest, signals.at)] if findings else []
+        return [self._alert(findings, windows, part, signals.at)] if findings else []
 
     def _windows(self, reference: ReferenceStatistics) -> Windows[Finding]:
 
@@ -47,10 +47,11 @@ class DriftWatch:
         totals = len(reference.products) + sum(len(column.shares) for column in reference.columns)
         return Windows(reference, totals, self._spacing_ms, make)
 
-    def _alert(self, findings: list[Finding], windows: Windows[Finding], digest: str, at_ms: int) -> Alert:
+    def _alert(self, findings: list[Finding], windows: Windows[Finding], part: Part, at_ms: int) -> Alert:
         found = findings[0]
         labels = {
-            "model": digest,
+            "model": part.digest,
+            "baseline": str(part.baseline or ""),
             "statistic": found.statistic,
             "columns": " ".join(found.columns),
             "events": str(found.events),
@@ -73,8 +74,13 @@ class DriftWatch:
             technique=self._rule.technique,
             labels={name: value for name, value in labels.items() if value},
             first_ms=round(at_ms - found.windows * windows.window_ms),
-            id=hashlib.sha256(f"{self._rule.id} {digest} {at_ms}".encode()).hexdigest()[:32],
+            id=hashlib.sha256(f"{self._rule.id} {part.digest} {at_ms}".encode()).hexdigest()[:32],
         )
+
+
+def _live(model: LoadedModel) -> tuple[int, ReferenceStatistics | None]:
+    """Return the reference that workers sketch by, and which baseline it is."""
+    return model.baseline_version, model.reference
 
 
 def _shares(bins: dict[str, float]) -> str:

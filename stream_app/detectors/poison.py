@@ -24,9 +24,9 @@ import numpy as np
 
 from contracts.alerts import Alert, alert
 from contracts.detection import Moment, Number, Signals, SourceName
+from contracts.reference import ReferenceStatistics
 from contracts.releases import DAY_MS
 from models.outcomes import Floats
-from models.reference import ReferenceStatistics
 from stream_app.detectors.rules import DetectionRule
 from stream_app.detectors.windows import DETECTORS, QUIET_S, OfChampion, OfModel
 from stream_app.model_slot import LoadedModel

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from contracts.reference import ALL, ReferenceStatistics
 from models.outcomes import OutcomeStatistics, Performance, estimated, performance
-from models.reference import ALL, ReferenceStatistics
 from models.sketch import Sketch
 from stream_app.detectors.change import Change, ChangeDetector, DetectorState, spacing_of
 

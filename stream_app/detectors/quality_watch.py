@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from contracts.alerts import Alert, alert
 from contracts.detection import Signals
+from contracts.reference import ReferenceStatistics
 from contracts.releases import DAY_MS
-from models.reference import ReferenceStatistics
 from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
 from stream_app.detectors.quality import QualityDetector, QualityFinding

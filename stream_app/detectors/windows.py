@@ -9,9 +9,9 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from contracts.detection import Moment
+from contracts.detection import Moment, Number
+from contracts.reference import ReferenceStatistics
 from models.recent import LONGEST
-from models.reference import ReferenceStatistics
 from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
 from stream_app.model_slot import LoadedModel
@@ -45,10 +45,11 @@ class WindowsState(msgspec.Struct, frozen=True):
 
 
 class OfModel(msgspec.Struct, Generic[S], frozen=True):
-    """What is to be remembered of the model of `digest`."""
+    """What is to be remembered of the model of `digest`, by the reference that `baseline` names, as in a `Part`."""
 
     digest: str
     state: S
+    baseline: Number = 0
 
 
 class Detector(Protocol[F]):
@@ -153,33 +154,47 @@ class Remembering(Protocol[S]):
 K = TypeVar("K", bound=Remembering[Any])
 
 
-class OfChampion(Generic[K, S]):
-    """What is known of the champion's stream; begun anew, by `make`, when another model is the champion."""
+def own_reference(model: LoadedModel) -> tuple[int, ReferenceStatistics | None]:
+    """Return the reference in a model's bundle, which is baseline 0."""
+    return 0, model.bundle.manifest.reference_statistics
 
-    def __init__(self, champion: Callable[[], LoadedModel | None], make: Callable[[ReferenceStatistics], K]) -> None:
-        self._champion, self._make = champion, make
-        self.digest = ""
+
+class OfChampion(Generic[K, S]):
+    """What is known of the champion's stream; begun anew, by `make`, when another model is the champion.
+
+    `reference` says what the stream is compared with, and which baseline that is.
+    """
+
+    def __init__(
+        self,
+        champion: Callable[[], LoadedModel | None],
+        make: Callable[[ReferenceStatistics], K],
+        reference: Callable[[LoadedModel], tuple[int, ReferenceStatistics | None]] = own_reference,
+    ) -> None:
+        self._champion, self._make, self._reference = champion, make, reference
+        self.digest, self.baseline = "", 0
         self.known: K | None = None
         self._restored: OfModel[S] | None = None
 
     @property
     def state(self) -> OfModel[S] | None:
-        return OfModel(self.digest, self.known.state) if self.known else self._restored
+        return OfModel(self.digest, self.known.state, self.baseline) if self.known else self._restored
 
     def restore(self, state: OfModel[S] | None) -> None:
         """Go on from the state of another, once the champion that it is of scores."""
         self._restored = state
 
-    def of(self, digest: str) -> K | None:
-        """Return what is known of the model `digest`; None if it is not the champion here or has no reference."""
-        if digest != self.digest:
+    def of(self, digest: str, baseline: int = 0) -> K | None:
+        """Return what is known of the model `digest`; None if it is not the champion here or has no such reference."""
+        if (digest, baseline) != (self.digest, self.baseline):
             champion = self._champion()
-            if champion is None or champion.bundle.digest != digest:
-                return None  # a model that scored before, or that this worker has not loaded yet
-            reference = champion.bundle.manifest.reference_statistics
-            self.digest = digest
+            version, reference = self._reference(champion) if champion else (0, None)
+            if champion is None or (champion.bundle.digest, version) != (digest, baseline):
+                return None  # a model or baseline that was before, or that this worker has not loaded yet
+            self.digest, self.baseline = digest, baseline
             self.known = self._make(reference) if reference else None
-            if self.known and self._restored and self._restored.digest == digest:
-                self.known.restore(self._restored.state)
+            restored = self._restored
+            if self.known and restored and (restored.digest, restored.baseline) == (digest, baseline):
+                self.known.restore(restored.state)
             self._restored = None
         return self.known

@@ -9,11 +9,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts.heart_disease import HEART_DISEASE
 from contracts.releases import (
+    BASELINE_TYPE,
     DAY_MS,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     ROOT_TYPE,
     STEP_TYPE,
+    Baseline,
     Release,
     ReleasedFile,
     Revocation,
@@ -26,6 +28,7 @@ from contracts.releases import (
 )
 from models.dsse import encode_envelope, key_id, public_pem, seal
 from models.keyfile import KeyFile
+from tests.support.reference import made_up_reference
 
 NOW_MS = 1_800_000_000_000
 DIGEST = "sha256:" + "d" * 64
@@ -115,6 +118,21 @@ def revocation(*by: Someone, **changes: Any) -> bytes:
     """Return a revocation of `DIGEST`, signed by Ada unless said otherwise."""
     made = Revocation(**{"digest": DIGEST, "created_at": NOW_MS - 1000, "reason": "trained on leaked data", **changes})
     return signed(REVOCATION_TYPE, made, *(by or (ADA,)))
+
+
+def baseline(*by: Someone, **changes: Any) -> bytes:
+    """Return the first baseline of `DIGEST`, signed by Ada unless said otherwise."""
+    made = Baseline(
+        **{
+            "digest": DIGEST,
+            "version": 1,
+            "created_at": NOW_MS,
+            "reason": "our first week",
+            "statistics": made_up_reference(),
+            **changes,
+        }
+    )
+    return signed(BASELINE_TYPE, made, *(by or (ADA,)))
 
 
 def signed_step(*by: Someone, **changes: Any) -> bytes:

@@ -5,8 +5,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from contracts.reference import OUTCOME_STATISTICS, Column, Null, OutcomeReference, ReferenceStatistics
 from models.outcomes import OutcomeStatistics, Performance, estimated, outcome_forms, performance, performance_weights
-from models.reference import OUTCOME_STATISTICS, Column, Null, OutcomeReference, ReferenceStatistics
 from models.verify import VerifiedBundle
 
 SCORE = Column(

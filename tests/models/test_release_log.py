@@ -9,7 +9,8 @@ from contracts.errors import ModelRejected
 from contracts.releases import DAY_MS, Role
 from models.release_log import ReleaseLog
 from models.trust import first_root
-from tests.models.signers import ADA, BOB, MALLORY, NOW_MS, ROBOT, release, revocation, root, someone
+from tests.models.signers import ADA, BOB, MALLORY, NOW_MS, ROBOT, baseline, release, revocation, root, someone
+from tests.support.reference import made_up_reference
 
 
 def digest(number: int) -> str:
@@ -99,12 +100,54 @@ def test_a_trust_root_counts_for_what_stands_after_it() -> None:
     assert [entry.signed_by for entry in log.entries] == [("Bob",), ("Ada",), ("Carol",)]
 
 
+def compared_with(log: ReleaseLog, number: int = 1) -> int | None:
+    """Return the population of a bundle's baseline, None for the bundle's own reference."""
+    found = log.baseline(digest(number))
+    return found.statistics.population if found and found.statistics else None
+
+
+def learned(version: int, population: int, number: int = 1, *by: object) -> bytes:
+    statistics = made_up_reference(population=population)
+    return baseline(*by, version=version, digest=digest(number), statistics=statistics)  # type: ignore[arg-type]
+
+
+def withdrawn(version: int) -> bytes:
+    return baseline(version=version, digest=digest(1), statistics=None)
+
+
+def test_the_newest_baseline_of_a_bundle_counts_and_no_other_bundles() -> None:
+    log = log_of(champion(1), learned(1, 1000), champion(2), learned(1, 3000, 2), learned(5, 2000))
+    assert (compared_with(log), compared_with(log, 2), compared_with(log, 3)) == (2000, 3000, None)
+    assert [log.next_baseline_version(digest(number)) for number in (1, 2, 3)] == [6, 2, 1]
+
+
+def test_a_withdrawn_baseline_does_not_come_back_by_an_older_record() -> None:
+    first = learned(1, 1000)
+    log = log_of(first, withdrawn(2))
+    assert compared_with(log) is None
+    assert log.read(first) is None
+    for again in (learned(1, 1000, 1, BOB), learned(2, 1000)):
+        with pytest.raises(ModelRejected, match="expected a version above 2"):
+            log.read(again)
+    assert compared_with(log) is None
+    log.read(learned(3, 4000))
+    assert compared_with(log) == 4000
+
+
+def test_a_baseline_moves_no_model() -> None:
+    log = log_of(champion(1), champion(2), learned(1, 1000), withdrawn(2))
+    assert live(log) == 2
+    assert log.next_version("champion") == 3
+
+
 JUNK = [
     b"",
     b"{}",
     b"\x80\x04pickle",
     champion(9, 9, MALLORY),
     champion(9, 9, ROBOT),
+    learned(9, 1000, 1, MALLORY),
+    learned(9, 1000, 1, ROBOT),
     revocation(MALLORY, digest=digest(1)),
     root(MALLORY, by=[MALLORY], version=2, root_signers=(MALLORY.id,)),
     root(version=3),
@@ -118,6 +161,7 @@ def test_junk_anywhere_changes_nothing(at: int) -> None:
     assert live(log) == 2
     assert len(log.entries) == 2
     assert log.revoked == set()
+    assert compared_with(log) is None
 
 
 def test_a_deleted_record_changes_nothing_but_its_own() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.reference import Column
+from contracts.reference import Column
 from models.sketch import Sketch, Sketcher, grades
 
 COLUMNS = (

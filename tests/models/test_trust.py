@@ -11,15 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import ModelRejected
-from contracts.releases import DAY_MS, RELEASE_TYPE, ROOT_TYPE, ReleasedFile, RolePolicy
+from contracts.releases import BASELINE_TYPE, DAY_MS, RELEASE_TYPE, ROOT_TYPE, ReleasedFile, RolePolicy
 from models.bundle import MAX_OTHER_BYTES
 from models.dsse import Envelope, Signature, add_signature, encode_envelope, open_envelope
 from models.trust import (
+    MAX_BASELINE_BYTES,
     MAX_STATEMENT_BYTES,
+    TooFewSigners,
     check_files,
     first_root,
     has_ended,
     next_root,
+    verify_baseline,
     verify_release,
     verify_revocation,
 )
@@ -31,14 +34,18 @@ from tests.models.signers import (
     MALLORY,
     NOW_MS,
     ROBOT,
+    baseline,
     release,
     revocation,
     root,
     signed,
     someone,
 )
+from tests.support.reference import made_up_reference
 
 TRUST = first_root(root())
+CAROL = someone("Carol", "shadow", "challenger", may_revoke=True)
+WITH_CAROL = first_root(root(ADA, ROBOT, CAROL))
 EXTRA = ReleasedFile(name="vocabulary.txt", sha256="e" * 64, size=5)
 
 Attacks = dict[str, tuple[Callable[[], bytes], str]]
@@ -193,6 +200,60 @@ def test_a_model_is_taken_back_by_who_may_revoke() -> None:
 def test_a_revocation_that_does_not_count_is_refused(content: bytes, said: str) -> None:
     with pytest.raises(ModelRejected, match=said):
         verify_revocation(TRUST, content)
+
+
+# Baselines
+
+
+def test_a_baseline_by_whoever_may_release_a_champion_is_returned() -> None:
+    found, by = verify_baseline(TRUST, baseline(BOB, MALLORY, version=4), {DIGEST: 3, "sha256:other": 9})
+    assert (found.digest, found.version, by) == (DIGEST, 4, frozenset({BOB.id}))
+    assert found.statistics == made_up_reference()
+
+
+def unsigned(content: bytes) -> bytes:
+    return encode_envelope(msgspec.structs.replace(opened(content), signatures=()))
+
+
+def newer(payload: bytes) -> bytes:
+    return payload.replace(b'"version":1', b'"version":9')
+
+
+def contradictory() -> bytes:
+    """Return a signed baseline of one product too few."""
+    content = json.loads(opened(baseline(version=4)).payload)
+    content["statistics"]["products"].pop()
+    return encode_envelope(add_signature(Envelope(json.dumps(content).encode(), BASELINE_TYPE, ()), ADA.key))
+
+
+BASELINES_REFUSED: Attacks = {
+    "unsigned": (lambda: unsigned(baseline()), "signature by a signer"),
+    "by somebody unknown": (lambda: baseline(MALLORY), "signature by a signer"),
+    "by an unattended key": (lambda: baseline(ROBOT), "expected 1 signers who may release a champion, got 0"),
+    "by a person who may release no champion": (lambda: baseline(CAROL), "who may release a champion, got 0"),
+    "a flipped digit": (lambda: with_payload(baseline(), newer), "signature by a signer"),
+    "a release": (release, "payload type"),
+    "the version in force again": (lambda: baseline(version=3), "expected a version above 3"),
+    "an older version": (lambda: baseline(version=2), "expected a version above 3"),
+    "a withdrawal of an older version": (lambda: baseline(version=3, statistics=None), "expected a version above 3"),
+    "too large": (lambda: baseline(version=4) + b" " * MAX_BASELINE_BYTES, "at most 262144 bytes"),
+    "statistics that contradict themselves": (contradictory, "form that we know"),
+}
+
+
+@pytest.mark.parametrize("attack", BASELINES_REFUSED)
+def test_a_baseline_that_does_not_count_is_refused(attack: str) -> None:
+    make, said = BASELINES_REFUSED[attack]
+    with pytest.raises(ModelRejected, match=said):
+        verify_baseline(WITH_CAROL, make(), {DIGEST: 3})
+
+
+def test_a_baseline_takes_as_many_signers_as_a_champion() -> None:
+    trust = first_root(root(thresholds={"champion": 2}))
+    for by in ([ADA], [ADA, ROBOT]):
+        with pytest.raises(TooFewSigners, match="expected 2 signers who may release a champion, got 1"):
+            verify_baseline(trust, baseline(*by), {})
+    verify_baseline(trust, baseline(ADA, BOB, statistics=None), {})
 
 
 # Trust roots

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.reference import LIKENESS_GRID
+from contracts.reference import LIKENESS_GRID
 from models.unlike import Unlike, make_likeness
 
 RNG = np.random.default_rng(8)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from contracts.heart_disease import HEART_DISEASE
+from contracts.reference import ALL, FEATURES, JOINT, MISSING, SCORE, ReferenceStatistics
 from models.dataset import load_dataset
 from models.population import Population
-from models.reference import ALL, FEATURES, JOINT, MISSING, SCORE, ReferenceStatistics
 from models.scorer import Scorer
 from models.shift import ShiftStatistics
 from models.sketch import Floats, Sketch, Sketcher

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from contracts.alerts import Alert
 from contracts.detection import Part, Signals
+from contracts.reference import ReferenceStatistics
+from contracts.releases import Baseline
 from contracts.topics import MODEL_ALERTS, SIGNALS
 from models.verify import VerifiedBundle
 from stream_app.batch import Batch
@@ -21,6 +24,7 @@ from stream_app.watching import SignalPipeline
 from tests.contracts.test_alerts import assert_ecs
 from tests.producers.support import AT_MS, synthetic
 from tests.stream_app.support import NOW_MS, Wire, batch_of, edited, loaded, pipeline_of, wire
+from tests.support.reference import made_up_reference
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +141,66 @@ def test_a_state_of_another_model_or_form_is_none(
         msgspec.structs.replace(windows, window=short),
         *(msgspec.structs.replace(windows, detector=msgspec.structs.replace(detector, buckets=b)) for b in changed),
     )
-    for strange in (OfModel("sha256:other", windows), *(OfModel(state.digest, each) for each in forms)):
+    others = (OfModel("sha256:other", windows), OfModel(state.digest, windows, baseline=1))
+    for strange in (*others, *(OfModel(state.digest, each) for each in forms)):
         other = watch(champion)
         other.restore(strange)
         assert see(other, [*clean, *aged]) == see(watch(champion), [*clean, *aged])
+
+
+def with_baseline(champion: LoadedModel, version: int, statistics: ReferenceStatistics | None = None) -> LoadedModel:
+    """Return the champion with a baseline, by default one that says what its bundle says."""
+    made = Baseline(
+        digest=champion.bundle.digest,
+        version=version,
+        created_at=AT_MS,
+        reason="a test",
+        statistics=statistics or champion.bundle.manifest.reference_statistics,
+    )
+    return replace(champion, baseline=made)
+
+
+def made_by(records: list[Signals], version: int) -> list[Signals]:
+    """Return the signals as of parts that were made by this baseline."""
+    parts = [msgspec.structs.replace(each.part, baseline=version) for each in records if each.part]
+    return [msgspec.structs.replace(each, part=part) for each, part in zip(records, parts, strict=True)]
+
+
+def test_a_worker_says_by_which_baseline_it_made_its_part(champion: LoadedModel) -> None:
+    own = signals(champion, seconds=2, seed=5)
+    assert signals(with_baseline(champion, 3), seconds=2, seed=5) == made_by(own, 3) != own
+
+
+def test_a_worker_sketches_by_the_columns_of_its_baseline(champion: LoadedModel) -> None:
+    (told,) = signals(with_baseline(champion, 1, made_up_reference()), seconds=1, seed=5)
+    assert told.part is not None
+    assert len(told.part.totals) == 3 * 15 + 78
+    assert sum(told.part.totals[:3]) == 40
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_parts_by_another_reference_than_the_champions_count_for_nothing(
+    champion: LoadedModel, clean: list[Signals], aged: list[Signals], version: int
+) -> None:
+    watching = watch(with_baseline(champion, 1))
+    others = made_by(aged, version)
+    assert see(watching, others) == []
+    (alert,) = see(watching, [*made_by(clean, 1), *others, *made_by(aged, 1)])
+    assert alert.labels["baseline"] == "1"
+    assert alert == see(watch(with_baseline(champion, 1)), [*made_by(clean, 1), *made_by(aged, 1)])[0]
+
+
+def test_what_was_gathered_before_a_baseline_is_not_held_against_the_stream_after_it(
+    champion: LoadedModel, clean: list[Signals], aged: list[Signals]
+) -> None:
+    watching = watch(champion)
+    told = next(at for at, each in enumerate([*clean, *aged]) if watching.see(each))
+    before, (last,) = [*clean, *aged][:told], made_by([[*clean, *aged][told]], 1)
+    models = [champion]
+    watching = DriftWatch(load_rules().drift, lambda: models[0], 30)
+    assert see(watching, before) == []
+    models[0] = with_baseline(champion, 1)
+    assert see(watching, [last]) == []
 
 
 def test_drift_goes_to_model_alerts(champion: LoadedModel, clean: list[Signals], aged: list[Signals]) -> None:

@@ -9,10 +9,10 @@ import pytest
 from contracts.alerts import Alert
 from contracts.detection import Outcomes, Signals
 from contracts.heart_disease import HEART_DISEASE
+from contracts.reference import ALL, OUTCOME_STATISTICS, ReferenceStatistics
 from contracts.topics import MODEL_ALERTS, SIGNALS
 from models.dataset import load_dataset
 from models.population import Population
-from models.reference import ALL, OUTCOME_STATISTICS, ReferenceStatistics
 from models.scorer import Scorer
 from models.sketch import Sketch, Sketcher
 from models.verify import VerifiedBundle

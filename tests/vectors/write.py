@@ -14,15 +14,17 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from contracts.heart_disease import HEART_DISEASE
+from contracts.reference import ReferenceStatistics
 from contracts.releases import DAY_MS, ROLES, EarlyStage
 from models.bundle import bundle_digest
 from models.dsse import open_envelope, public_pem
 from models.keyfile import KeyFile
-from models.release import listed, sign_release, sign_revocation, sign_rollback, sign_step
+from models.release import listed, sign_baseline, sign_release, sign_revocation, sign_rollback, sign_step
 from models.release_log import ReleaseLog
 from models.roots import make_first_root, sign_next, with_signer
 from models.sign import PRIVATE_KEY_FILE, PUBLIC_KEY_FILE, generate_signing_key
 from models.trust import MAX_STATEMENT_BYTES, first_root
+from tests.support.reference import made_up_reference
 from tests.vectors.bundle import write_bundle
 from tests.vectors.index import FIRST_ROOT, INDEX_FILE, Index, Record, paths_in
 
@@ -80,7 +82,7 @@ def _write_statements(
     """Write both trust roots and every kind of statement; return the log that they make.
 
     Ada signs, a stranger tries to, Bob joins with the second root: the first bundle is released, replaced by the second
-    and comes back, the second is revoked.
+    and comes back, gets a baseline that is withdrawn again, the second is revoked.
     """
     ada, bob, digest = keys["Ada"], keys["Bob"], bundle_digest(first)
     root = make_first_root(ada, "Ada", HEART_DISEASE, now_ms=MADE_MS)
@@ -99,6 +101,9 @@ def _write_statements(
         common = {"reason": f"to be the {role}", "now_ms": MADE_MS, "days": 365}
         return sign_release(listed(files), bundle_digest(files), log, key, role=role, **common)  # type: ignore[arg-type]
 
+    def baseline(statistics: ReferenceStatistics | None, key: KeyFile) -> bytes:
+        return sign_baseline(statistics, digest, log, key, reason="our own patients", now_ms=MADE_MS)
+
     early: tuple[EarlyStage, ...] = ("candidate", "gated", "stored")
     for stage in early:
         add(f"step-{stage}.json", sign_step(digest, stage, ada, reason="first model", now_ms=MADE_MS), "Ada")
@@ -114,6 +119,9 @@ def _write_statements(
     add("champion-2.json", by_bob, "Bob")
     earlier = log.releases("champion")[0]
     add("rollback.json", sign_rollback(earlier, log, bob, reason="too many alarms", now_ms=MADE_MS, days=365), "Bob")
+    add("baseline-1-by-a-stranger.json", baseline(made_up_reference(), keys["stranger"]))
+    add("baseline-1.json", baseline(made_up_reference(), bob), "Bob")
+    add("baseline-2-withdraws.json", baseline(None, ada), "Ada")
     revoked = bundle_digest(second)
     add("revocation-by-who-may-not.json", sign_revocation(revoked, bob, reason="leaked data", now_ms=MADE_MS))
     add("revocation.json", sign_revocation(revoked, ada, reason="leaked data", now_ms=MADE_MS), "Ada")

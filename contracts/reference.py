@@ -1,7 +1,8 @@
-"""What a stream is compared with: the training patients' distribution, and how the statistics behave under it.
+"""What a stream is compared with: the distribution of some patients, and how the statistics behave under it.
 
-It is made at training (models/calibrate.py), signed in the bundle's manifest and read by the drift detector. Everything
-that a threshold needs is here, so a detector simulates nothing and needs no data.
+It is made by models/calibrate.py, of the training patients and signed in the bundle's manifest, or of a hospital's own
+and signed in a baseline (contracts/releases.py). Everything that a threshold needs is here, so a detector simulates
+nothing and needs no data.
 """
 
 from itertools import pairwise
@@ -30,9 +31,8 @@ WINDOW_GRID = (1, 4, 16, 64)
 """Of how many windows the null distribution is kept; of more events than the last it no longer changes."""
 
 POPULATION = 20_000
-"""Patients behind a clean stream. Those who return make a stream a sample of a sample: of n events, a share's variance
-grows by n/POPULATION. With half as many patients or without any who return, the spacing of false alarms moves by less
-than a fifth (docs/detection-benchmark.md)."""
+"""Patients behind a clean stream, where nobody counted them. With half as many or without any who return, the spacing
+of false alarms moves by less than a fifth (docs/detection-benchmark.md)."""
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -121,6 +121,8 @@ class OutcomeReference(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Expected bins and products, and the null distribution of each statistic.
 
+    `population` is how many patients stand behind it and the stream: both are samples, so without any change a share's
+    variance over n events of the stream is n/population larger than that of n draws from the reference.
     `columns` are the features in the order of the table, then `SCORE` and `MISSING`. `products` and `product_sd` are
     the expected product of the grades of each two features (models/sketch.py) and its standard deviation in one event.
     `nulls` has each statistic by name. `spacings` are in windows, of events or of outcomes. `likeness` is for single
@@ -128,6 +130,7 @@ class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """
 
     window_events: Annotated[int, msgspec.Meta(ge=1)]
+    population: Annotated[int, msgspec.Meta(ge=1)]
     columns: tuple[Column, ...]
     products: tuple[float, ...]
     product_sd: tuple[Annotated[float, msgspec.Meta(gt=0)], ...]
@@ -170,6 +173,11 @@ class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     def score(self) -> Column:
         """The column of the probabilities."""
         return self.columns[-2]
+
+    def replaces(self, own: "ReferenceStatistics") -> bool:
+        """Return whether these can stand in for a model's `own`: of the same features, the score in the same bins."""
+        names, own_names = ([column.name for column in each.columns] for each in (self, own))
+        return names == own_names and self.score.edges == own.score.edges
 
     def fits(self, table: FeatureTable) -> bool:
         """Return whether these are statistics of the features of `table`."""
