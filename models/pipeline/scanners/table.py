@@ -63,34 +63,19 @@ def _artefacts(tree: Tree, _: SecurityPolicy) -> list[str]:
 
 
 def _gitleaks(job: Job) -> list[str]:
-    """Neither comments in the source, nor files of exceptions, nor a configuration in it count."""
-    settings = job.work / "gitleaks.toml"
-    settings.write_text("[extend]\nuseDefault = true\n")
+    """No comment in the source counts. Files of settings or exceptions would, at the top of the scanned directory."""
     return [
-        *("dir", str(Path(SOURCE).parent), "--config", str(settings), "--ignore-gitleaks-allow"),
-        *("--gitleaks-ignore-path", str(job.work), "--max-archive-depth", "3", "--exit-code", "9"),
-        *("--redact=100", "--no-banner", "--no-color", "--log-level", "error"),
+        *("dir", str(Path(SOURCE).parent), "--ignore-gitleaks-allow", "--max-archive-depth", "3"),
+        *("--exit-code", "9", "--redact=100", "--no-banner", "--no-color", "--log-level", "error"),
         *("--report-format", "sarif", "--report-path", str(job.report)),
     ]
 
 
 def _bandit(job: Job) -> list[str]:
-    """No "nosec" counts, no .bandit (an empty file stands in its place), and no directory is left out by its name."""
-    settings = job.work / "bandit.ini"
-    settings.write_text("[bandit]\n")
-    files = [f"./{file}" for file in job.files]
+    """No "nosec" counts; files that are named one by one are looked at without any .bandit."""
     return [
-        "--ignore-nosec",
-        "--ini",
-        str(settings),
-        "-x",
-        str(job.work),
-        "-q",
-        "-f",
-        "json",
-        "-o",
-        str(job.report),
-        *files,
+        *("--ignore-nosec", "-x", str(job.work), "-q", "-f", "json", "-o", str(job.report)),
+        *(f"./{file}" for file in job.files),
     ]
 
 

@@ -338,6 +338,8 @@ def test_a_package_that_pip_audit_skips_is_unread() -> None:
     skipped = {"name": "jinja2", "skip_reason": "Dependency not found on PyPI and could not be audited"}
     report = json.dumps({"dependencies": [skipped], "fixes": []}).encode()
     assert read_pip_audit(report, {"jinja2 2.4.1"}).unread == ("jinja2 2.4.1",)
+    versioned = report.replace(b'"skip_reason"', b'"version": "2.4.1", "skip_reason"')
+    assert read_pip_audit(versioned, {"jinja2 2.4.1"}).unread == ("jinja2 2.4.1",)
     assert read_pip_audit(report, set()).unread == ("jinja2 (skipped)",)
 
 
