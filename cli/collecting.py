@@ -36,6 +36,7 @@ from stream_app.messages import OFFSET, PARTITION, to_batch
 from stream_app.quarantine import ORIGIN_HEADER
 
 _AT_ONCE = 20_000
+_READ_AHEAD = {"queued.max.messages.kbytes": 16_384}  # what librdkafka holds; its default is four times as much
 _MOST_QUARANTINED = 20_000_000
 """More are not kept: 8 bytes each, 160 MB."""
 
@@ -113,7 +114,7 @@ class _Source:
 
     def __init__(self, settings: Settings, keyring: Keyring, now_ms: int, table: FeatureTable) -> None:
         # Records that are deleted while they are read must not be passed over in silence.
-        self._properties = {**client_properties(settings), "auto.offset.reset": "error"}
+        self._properties = {**_READ_AHEAD, **client_properties(settings), "auto.offset.reset": "error"}
         self._prefix = settings.topic_prefix
         self.now_ms, self._features = now_ms, len(table.names)
         latest_ms = settings.max_future_s * 1000

@@ -174,7 +174,7 @@ class Collector:
             spill.close()
         with SnapshotWriter(directory, self._table, public) as writer:
             for number in range(self._files):
-                events, outcomes, scored = (spill.rows(number) for spill in spills)
+                events, outcomes, scored = _numbered([spill.rows(number) for spill in spills])
                 self._scored_at(events, scored)
                 writer.add(self._join(events, outcomes, policy, touched, now_ms))
             manifest, digest = writer.finish(
@@ -201,22 +201,23 @@ class Collector:
     @staticmethod
     def _scored_at(events: pd.DataFrame, scored: pd.DataFrame) -> None:
         """Add when each event was scored first and last (an at-least-once worker may do so twice), -1 where never."""
-        times = scored.groupby("row_id")["at_ms"].agg(["min", "max"])
+        times = scored.groupby("id")["at_ms"].agg(["min", "max"])
         for name, column in (("first_ms", "min"), ("last_ms", "max")):
-            events[name] = events["row_id"].map(times[column]).fillna(-1).astype(np.int64)
+            events[name] = events["id"].map(times[column]).fillna(-1).astype(np.int64)
 
     def _join(
         self, events: pd.DataFrame, outcomes: pd.DataFrame, policy: CollectPolicy, touched: Touched, now_ms: int
     ) -> pd.DataFrame:
         """Return the rows of one file, in the order of their ids."""
         for frame in (events, outcomes):
-            frame["site"] = ["/".join(source.split("/")[: policy.site_parts]) for source in frame["source"]]
-        ids = events[["row_id", "content"]].drop_duplicates()["row_id"]
+            sites = {source: "/".join(source.split("/")[: policy.site_parts]) for source in frame["source"].unique()}
+            frame["site"] = frame["source"].map(sites)
+        ids = events[["id", "content"]].drop_duplicates()["id"]
         changed = set(ids[ids.duplicated()])
         left = _Left(events, self.accounts[EVENTS.name].left_out)
         left.out("quarantined", lambda e: e["quarantined"])
-        left.out("changed", lambda e: e["row_id"].isin(changed))
-        left.out("repeated", lambda e: e["row_id"].duplicated())
+        left.out("changed", lambda e: e["id"].isin(changed))
+        left.out("repeated", lambda e: e["id"].duplicated())
         left.out("unscored", lambda e: e["last_ms"] < 0)
         left.out("recent", lambda e: e["last_ms"] > now_ms - policy.settle_s * 1000)
         left.out(
@@ -226,16 +227,23 @@ class Collector:
         labels = _Left(outcomes, self.accounts[OUTCOMES.name].left_out)
         labels.out("quarantined", lambda o: o["quarantined"])
         labels.out("alerted", lambda o: _at(touched, o, "at_ms"))
-        of = left.frame.set_index("row_id")
-        labels.out("no_event", lambda o: ~o["row_id"].isin(of.index))
+        of = left.frame.set_index("id")
+        labels.out("no_event", lambda o: ~o["id"].isin(of.index))
         labels.out("foreign", lambda o: _foreign(o, of))
-        said = labels.frame[["row_id", "diagnosis"]].drop_duplicates()["row_id"]
+        said = labels.frame[["id", "diagnosis"]].drop_duplicates()["id"]
         conflicting = set(said[said.duplicated()])
-        labels.out("conflicting", lambda o: o["row_id"].isin(conflicting))
-        labels.out("repeated", lambda o: o["row_id"].duplicated())
-        left.out("conflicting_outcomes", lambda e: e["row_id"].isin(conflicting))
-        left.out("no_outcome", lambda e: ~e["row_id"].isin(labels.frame["row_id"]))
-        return left.frame.merge(labels.frame[["row_id", "diagnosis"]], on="row_id").sort_values("row_id")
+        labels.out("conflicting", lambda o: o["id"].isin(conflicting))
+        labels.out("repeated", lambda o: o["id"].duplicated())
+        left.out("conflicting_outcomes", lambda e: e["id"].isin(conflicting))
+        left.out("no_outcome", lambda e: ~e["id"].isin(labels.frame["id"]))
+        return left.frame.merge(labels.frame[["id", "diagnosis"]], on="id").sort_values("row_id")
+
+
+def _numbered(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Return the frames with a number for each row id, the same in all: comparing text took half of the time of a join."""
+    numbers, _ = pd.factorize(pd.concat([frame["row_id"] for frame in frames], ignore_index=True))
+    ends = np.cumsum([len(frame) for frame in frames])[:-1]
+    return [frame.assign(id=of) for frame, of in zip(frames, np.split(numbers, ends), strict=True)]
 
 
 class _Left:
@@ -258,7 +266,7 @@ def _at(touched: Touched, frame: pd.DataFrame, column: str) -> _Mask:
 
 
 def _foreign(outcomes: pd.DataFrame, events: pd.DataFrame) -> _Mask:
-    theirs = events.loc[outcomes["row_id"]]
+    theirs = events.loc[outcomes["id"]]
     named = ["group", "site"]
     found: _Mask = (outcomes[named].to_numpy() != theirs[named].to_numpy()).any(axis=1)
     return found
