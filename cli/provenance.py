@@ -8,6 +8,8 @@ from cli.options import setting_options
 from contracts.errors import UserError
 from contracts.settings import Settings
 
+_PIPED_WIDTH = 180
+
 
 @click.command
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -46,6 +48,6 @@ def command(settings: Settings, bundle: Path) -> None:
                 branch.add(escape(f"{what} {name} sha256:{sha256}"))
         for name, value in link.statement.parameters.items():
             branch.add(escape(f"{name}: {value}"))
-    Console(soft_wrap=True).print(tree)
+    Console(width=None if Console().is_terminal else _PIPED_WIDTH, soft_wrap=True).print(tree)
     if holes := [link.step for link in links if link.fault]:
         raise UserError(f"{bundle}: expected a whole chain of provenance, got holes at {', '.join(holes)}")
