@@ -240,7 +240,7 @@ class Collector:
 
 
 def _numbered(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
-    """Return the frames with a number for each row id, the same in all: comparing text took half of the time of a join."""
+    """Return the frames with a number for each row id, the same in all: comparing text took half of a join's time."""
     numbers, _ = pd.factorize(pd.concat([frame["row_id"] for frame in frames], ignore_index=True))
     ends = np.cumsum([len(frame) for frame in frames])[:-1]
     return [frame.assign(id=of) for frame, of in zip(frames, np.split(numbers, ends), strict=True)]
