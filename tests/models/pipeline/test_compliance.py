@@ -78,6 +78,7 @@ CASES: dict[str, tuple[str, object, str]] = {
     "a code that is none": ("thal", 5.0, "quality"),
     "an outcome that is none": ("diagnosis", 3.0, "quality"),
     "no site": ("site", None, "quality"),
+    "a number for a site": ("site", 5, "quality"),
     "garbled text": ("note", "DyspnÃ¶e", "quality"),
     "a list where a number belongs": ("chol", [1, 2], "quality"),
     "a faith in a note": ("note", "a devout Catholic", "special categories"),
@@ -277,3 +278,20 @@ def test_cells_are_counted(rows: list[tuple[int, int]]) -> None:
         "rows_alone": counts.count(1),
         "share_in_small_cells": round(sum(count < 3 for count in counts) / len(rows), 4),
     }
+
+
+ODD_CELLS = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.dates(), st.datetimes()),
+    *(st.lists(st.integers()), st.dictionaries(st.text(), st.integers()), st.decimals(), st.complex_numbers()),
+    *(st.sampled_from([pd.NaT, pd.NA, 10**30, "1e999", "0x1F", "\ud800", "NaN", "9" * 400]), st.uuids()),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([*NOTED.columns, "odd"]), ODD_CELLS), min_size=1, max_size=8))
+def test_no_cell_of_any_kind_ends_the_gate_by_an_error(cells: list[tuple[str, object]]) -> None:
+    frame = patients(12, seed=1)
+    for row, (column, value) in enumerate(cells):
+        frame = changed(column, row, value, frame)
+    complied = comply(frame, REMEDY)
+    assert complied.frame is None or failed(comply(complied.frame, REMEDY)) <= {"rows kept"}
