@@ -83,7 +83,9 @@ def comply(
 
 def _known(cell: object) -> object:
     """Return a cell as it is where it is of a type that a table holds, else as text: a list is no measurement."""
-    plain = str | bool | int | float | np.number | date | bytes | type(None) | type(pd.NA) | type(pd.NaT)
+    if isinstance(cell, str):  # half of a surrogate pair cannot be written anywhere; it shows as garbled then
+        return cell.encode(errors="surrogatepass").decode(errors="replace")
+    plain = bool | int | float | np.number | date | bytes | type(None) | type(pd.NA) | type(pd.NaT)
     return cell if isinstance(cell, plain) else str(cell)
 
 

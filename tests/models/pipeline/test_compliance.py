@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from benchmarks.compliance_notes import NO_FORM
 from benchmarks.compliance_planted import patients, plant, score
+from contracts.heart_disease import HEART_DISEASE
 from models.pipeline.check import Check
 from models.pipeline.compliance.gate import Complied, comply
 from models.pipeline.compliance.policy import Action, Actions, CompliancePolicy
 from models.pipeline.compliance.remedies import SEAL_INFO
 from models.pipeline.compliance.rules import load_rules
 from models.pipeline.compliance.small_cells import small_cells
+from models.pipeline.snapshot import schema_of
 
 EVERYTHING: dict[str, Action] = dict.fromkeys(Actions.__struct_fields__, "remedy")
 SHIPPED = CompliancePolicy()
@@ -261,6 +263,10 @@ def test_the_commented_policy_is_the_default_one() -> None:
     section = msgspec.toml.decode(text, type=dict[str, CompliancePolicy])["compliance"]
     assert section == SHIPPED
     assert list(section.columns) == list(SHIPPED.columns)
+
+
+def test_the_policy_declares_the_columns_of_a_snapshot_and_no_others() -> None:
+    assert set(SHIPPED.columns) == set(schema_of(HEART_DISEASE).names)
 
 
 def test_every_identifier_of_safe_harbor_has_a_rule() -> None:
