@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 
+import numpy as np
 import pandas as pd
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
@@ -63,6 +65,8 @@ def comply(
     name could be one (a file without its header), so that it is named by its position.
     """
     frame = snapshot.reset_index(drop=True).set_axis(_unique([str(name) for name in snapshot.columns]), axis="columns")
+    for name in (name for name in frame.columns if pd.api.types.is_object_dtype(frame[name])):
+        frame[name] = pd.Series([_known(cell) for cell in frame[name]], dtype=object)
     before = examine(frame, policy, table)
     cleaned, after = frame, before
     for _ in range(_PASSES if before else 0):
@@ -75,6 +79,14 @@ def comply(
     report = Report(step="compliance", checks=tuple(checks), facts=_facts(frame, cleaned, before, policy))
     sealed = seal_confidential(frame, before, reviewers) if reviewers else None
     return Complied(report, cleaned if report.passed else None, sealed)
+
+
+def _known(cell: object) -> object:
+    """Return a cell as it is where it is of a type that a table holds, else as text: a list is no measurement."""
+    if isinstance(cell, str):  # half of a surrogate pair cannot be written anywhere; it shows as garbled then
+        return cell.encode(errors="surrogatepass").decode(errors="replace")
+    plain = bool | int | float | np.number | date | bytes | type(None) | type(pd.NA) | type(pd.NaT)
+    return cell if isinstance(cell, plain) else str(cell)
 
 
 def _unique(names: list[str]) -> list[str]:

@@ -54,7 +54,7 @@ def _is_made(column: Column, kind: str) -> npt.NDArray[np.bool_]:
     if pd.api.types.is_datetime64_any_dtype(column):
         return np.zeros(len(column), dtype=bool)
     values = numbers(column)
-    running = (values >= 0) & (values < max(_RUNNING, 10 * len(column))) & (values % 1 == 0)
+    running = (values >= 0) & (values < max(_RUNNING, 10 * len(column))) & (np.trunc(values) == values)
     made = column.map(str).str.fullmatch(_MADE[kind]).to_numpy(dtype=bool) | running
     return np.asarray(made, dtype=bool)
 
@@ -97,4 +97,4 @@ def _is_year(column: Column) -> npt.NDArray[np.bool_]:
     if pd.api.types.is_datetime64_any_dtype(column):
         return np.zeros(len(column), dtype=bool)
     values = numbers(column)
-    return np.asarray((values >= _YEARS[0]) & (values <= _YEARS[1]) & (values % 1 == 0))
+    return np.asarray((values >= _YEARS[0]) & (values <= _YEARS[1]) & (np.trunc(values) == values))

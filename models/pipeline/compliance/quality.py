@@ -67,6 +67,8 @@ def quality_hits(frame: pd.DataFrame, policy: CompliancePolicy, table: FeatureTa
         yield from hit("no-value", "nothing, and needs a value", column, frame[column].isna().to_numpy())
     for column in (name for name in policy.of_kind("site", "text") if name in names):
         texts = frame[column].where(frame[column].map(lambda cell: isinstance(cell, str)).astype(bool), None)
+        other = (texts.isna() & frame[column].notna()).to_numpy(dtype=bool)
+        yield from hit("not-a-text", "something else than a text", column, other)
         overlong = texts.str.len().gt(policy.max_text_chars).fillna(value=False).to_numpy(dtype=bool)
         yield from hit("overlong-text", f"more than {policy.max_text_chars} characters", column, overlong, "empty")
         read = texts.mask(overlong)

@@ -18,7 +18,7 @@ def small_cells(frame: pd.DataFrame, columns: Sequence[str], small: int) -> dict
     """
     if frame.empty or not columns:
         return {"smallest_cell": len(frame), "rows_alone": 0, "share_in_small_cells": 0.0}
-    sizes = frame.groupby(list(columns), dropna=False, observed=True).size()
+    sizes = frame.groupby(list(columns), dropna=False, observed=True, sort=False).size()
     return {
         "smallest_cell": int(sizes.min()),
         "rows_alone": int((sizes == 1).sum()),

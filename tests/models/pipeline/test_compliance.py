@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from benchmarks.compliance_notes import NO_FORM
 from benchmarks.compliance_planted import patients, plant, score
+from contracts.heart_disease import HEART_DISEASE
 from models.pipeline.check import Check
 from models.pipeline.compliance.gate import Complied, comply
 from models.pipeline.compliance.policy import Action, Actions, CompliancePolicy
 from models.pipeline.compliance.remedies import SEAL_INFO
 from models.pipeline.compliance.rules import load_rules
 from models.pipeline.compliance.small_cells import small_cells
+from models.pipeline.snapshot import schema_of
 
 EVERYTHING: dict[str, Action] = dict.fromkeys(Actions.__struct_fields__, "remedy")
 SHIPPED = CompliancePolicy()
@@ -78,6 +80,7 @@ CASES: dict[str, tuple[str, object, str]] = {
     "a code that is none": ("thal", 5.0, "quality"),
     "an outcome that is none": ("diagnosis", 3.0, "quality"),
     "no site": ("site", None, "quality"),
+    "a number for a site": ("site", 5, "quality"),
     "garbled text": ("note", "DyspnÃ¶e", "quality"),
     "a list where a number belongs": ("chol", [1, 2], "quality"),
     "a faith in a note": ("note", "a devout Catholic", "special categories"),
@@ -262,6 +265,10 @@ def test_the_commented_policy_is_the_default_one() -> None:
     assert list(section.columns) == list(SHIPPED.columns)
 
 
+def test_the_policy_declares_the_columns_of_a_snapshot_and_no_others() -> None:
+    assert set(SHIPPED.columns) == set(schema_of(HEART_DISEASE).names)
+
+
 def test_every_identifier_of_safe_harbor_has_a_rule() -> None:
     covered = set("".join(rule.safe_harbor for rule in load_rules().values()))
     assert covered == set("ABCDEFGHIJKLMNOPQR")
@@ -277,3 +284,20 @@ def test_cells_are_counted(rows: list[tuple[int, int]]) -> None:
         "rows_alone": counts.count(1),
         "share_in_small_cells": round(sum(count < 3 for count in counts) / len(rows), 4),
     }
+
+
+ODD_CELLS = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.dates(), st.datetimes()),
+    *(st.lists(st.integers()), st.dictionaries(st.text(), st.integers()), st.decimals(), st.complex_numbers()),
+    *(st.sampled_from([pd.NaT, pd.NA, 10**30, "1e999", "0x1F", "\ud800", "NaN", "9" * 400]), st.uuids()),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([*NOTED.columns, "odd"]), ODD_CELLS), min_size=1, max_size=8))
+def test_no_cell_of_any_kind_ends_the_gate_by_an_error(cells: list[tuple[str, object]]) -> None:
+    frame = patients(12, seed=1)
+    for row, (column, value) in enumerate(cells):
+        frame = changed(column, row, value, frame)
+    complied = comply(frame, REMEDY)
+    assert complied.frame is None or failed(comply(complied.frame, REMEDY)) <= {"rows kept"}
