@@ -26,6 +26,12 @@ def visits(patients: Rows, each: int) -> Rows:
     return found
 
 
+@pytest.fixture
+def one_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One draw of the missing values in place of five: the same code in a fifth of the time."""
+    monkeypatch.setattr(fitting, "_DRAWS", 1)
+
+
 def test_a_patients_rows_are_all_held_out_or_none(patients: Rows) -> None:
     rows = visits(patients, 3)
     learnt, held_out = hold_out(rows, 0.2, seed=3)
@@ -73,6 +79,7 @@ def test_equal_rows_have_equal_digests_whatever_their_zeros_and_gaps() -> None:
     assert one == same != other
 
 
+@pytest.mark.usefixtures("one_draw")
 def test_boosting_with_several_rows_a_patient_stops_early_and_parts_no_patient(
     patients: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,7 +96,7 @@ def test_boosting_with_several_rows_a_patient_stops_early_and_parts_no_patient(
     monkeypatch.setattr(fitting, "_hot_deck", lambda x, _rng: np.nan_to_num(x, nan=-1).astype(np.float32))
     monkeypatch.setattr(GradientBoostingClassifier, "fit", watched)
     model = fit(rows.x, rows.y, seed=1, groups=rows.group)
-    assert len(parts) == 30
+    assert len(parts) == 6  # five folds and all
     for learnt, held in parts:
         assert -1 not in learnt | held
         assert learnt.isdisjoint(held)
@@ -97,12 +104,14 @@ def test_boosting_with_several_rows_a_patient_stops_early_and_parts_no_patient(
     assert all(5 < member.n_estimators_ < 300 for member in model.boosted.members)
 
 
+@pytest.mark.usefixtures("one_draw")
 def test_groups_of_one_row_change_nothing(patients: Rows) -> None:
     some = patients.take(np.arange(250))
     plain, grouped = fit(some.x, some.y, seed=2), fit(some.x, some.y, seed=2, groups=some.group)
     assert (plain.probability(some.x) == grouped.probability(some.x)).all()
 
 
+@pytest.mark.usefixtures("one_draw")
 def test_training_compares_the_settings_and_the_baseline_and_returns_the_chosen(
     patients: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +131,7 @@ def test_training_compares_the_settings_and_the_baseline_and_returns_the_chosen(
     assert [check.name for check in report.checks] == ["enough patients", "as good as the baseline"]
 
 
+@pytest.mark.usefixtures("one_draw")
 def test_labels_without_meaning_do_not_beat_the_baseline_by_being_chosen(
     patients: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
