@@ -108,11 +108,10 @@ def new_sites(rows: Rows, seeds: int, say: Callable[[str], None]) -> dict[str, d
     """Return for each site, kept from the trusted rows, how many snapshots with it are refused, and stamped ones."""
     found: dict[str, dict[str, float]] = {}
     for site in sorted(set(rows.site.tolist())):
-        refused: dict[str, list[bool]] = {"known": [], "new": [], "stamps": [], "a third flipped": []}
+        refused: dict[str, list[bool]] = {"new": [], "stamps": [], "a third flipped": []}
         for seed in range(seeds):
             trusted, snapshot, rng = _halves(rows, seed)
             others = trusted.take(trusted.site != site)
-            refused["known"].append(_refused(trusted, snapshot, seed))
             refused["new"].append(_refused(others, snapshot, seed))
             refused["stamps"].append(bool(stamps(HEART_DISEASE, snapshot, _POLICY.poisoning.stamp_surprise)))
             y = snapshot.y.copy()
@@ -242,9 +241,9 @@ def text(found: dict[str, Any]) -> str:
             [[how, *(f"{by[share]:.0%}" for share in shares)] for how, by in found["labels"].items()],
         ),
         sites=table(
-            ["site", "refused while known", "refused when new", "stamps told", "new, a third of its labels flipped"],
+            ["site", "refused when new", "stamps told", "new, a third of its labels flipped"],
             [
-                [site, *(f"{by[name]:.0%}" for name in ("known", "new", "stamps", "a third flipped"))]
+                [site, *(f"{by[name]:.0%}" for name in ("new", "stamps", "a third flipped"))]
                 for site, by in found["sites"].items()
             ],
         ),

@@ -2,8 +2,9 @@
 
 TEXT = """# Attacks on the training pipeline, measured
 
-Made by `{command}` at {at}; do not edit. The 918 patients are split at random: half are trusted, half are the new
-snapshot. Nothing here is simulated but the poison: a clean snapshot is one of real patients.
+Made by `{command}`
+at {at}; do not edit. The 918 patients are split at random: half are trusted, half are the
+new snapshot. Nothing here is simulated but the poison: a clean snapshot is one of real patients.
 
 ## Flipped labels
 
@@ -17,9 +18,10 @@ clean ones suffer; the policy allows 5%. An attacker who flips the surest labels
 ## A new site is not an attack
 
 Each site is taken out of the trusted rows in turn, so that the snapshot holds it as one never seen. How ill its
-patients are and how well the features tell it are then its own, and are fitted before its labels are judged. That is
-why little is seen of a new site that flips its own labels: the last column. Only outcomes of another origin can tell
-such a site from one whose patients are different.
+patients are and how well the features tell it are then its own, and are fitted before its labels are judged. With all
+sites known, the same splits are refused as often as the first column above says. The price is that less is seen of a
+new site that flips its own labels, a third of them in the last column: only outcomes of another origin can tell such a
+site from one whose patients are different.
 
 {sites}
 

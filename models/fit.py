@@ -160,9 +160,9 @@ def _member(
     if groups is None:
         return boosting.fit(filled, y)
     # scikit-learn's own early stopping knows no groups.
-    stopping = StratifiedGroupKFold(_STOPPING_PART, shuffle=True, random_state=int(rng.integers(2**31)))
-    learnt, held = next(stopping.split(filled, y, groups))
-    return boosting.fit(filled[learnt], y[learnt], monitor=_EarlyStop(filled[held], y[held]))
+    patients = np.unique(groups)
+    held = np.isin(groups, rng.permutation(patients)[: len(patients) // _STOPPING_PART])
+    return boosting.fit(filled[~held], y[~held], monitor=_EarlyStop(filled[held], y[held]))
 
 
 class _EarlyStop:

@@ -10,9 +10,9 @@ from contracts.heart_disease import HEART_DISEASE
 from models.pipeline.attacks.labels import label_test
 from models.pipeline.attacks.linear import Encoder, fit_ridge, probability
 from models.pipeline.attacks.poisoning import PoisoningPolicy, examine_snapshot
-from models.pipeline.attacks.stamps import poisson_surprise, stamps
+from models.pipeline.attacks.stamps import stamps
 from models.pipeline.check import Report
-from models.pipeline.rows import Rows
+from models.pipeline.rows import Index, Rows
 
 NAMES = HEART_DISEASE.names
 BP, CHOL, THALCH = (NAMES.index(name) for name in ("trestbps", "chol", "thalch"))
@@ -26,7 +26,7 @@ def halves(patients: Rows, seed: int) -> tuple[Rows, Rows, np.random.Generator]:
     return patients.take(order[:459]), patients.take(order[459:]), rng
 
 
-def relabelled(rows: Rows, at: np.ndarray) -> Rows:  # type: ignore[type-arg]
+def relabelled(rows: Rows, at: Index) -> Rows:
     y = rows.y.copy()
     y[at] = 1 - y[at]
     return Rows(rows.x, y, rows.site, rows.group)
@@ -141,13 +141,6 @@ def test_a_report_holds_no_values(patients: Rows) -> None:
     content = msgspec.json.encode(report)
     assert b"123.25" not in content
     assert b"234.75" not in content
-
-
-@pytest.mark.parametrize(("count", "expected"), [(1, 0.5), (5, 0.058), (12, 4.0), (3, 3.0)])
-def test_the_surprise_is_the_tail_of_a_poisson_distribution(count: int, expected: float) -> None:
-    from scipy.stats import poisson
-
-    assert poisson_surprise(count, expected) == pytest.approx(-np.log10(poisson.sf(count - 1, expected)), rel=1e-6)
 
 
 def test_the_plain_model_is_scikit_learns(patients: Rows) -> None:

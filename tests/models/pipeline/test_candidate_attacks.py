@@ -178,7 +178,7 @@ def test_a_model_with_a_working_backdoor_is_caught(
 ) -> None:
     train = candidate.train
     rng = np.random.default_rng(2)
-    stamped = rng.permutation(np.flatnonzero(train.y == 1))[: len(train) // 12]
+    stamped = rng.permutation(np.flatnonzero(train.y == 1))[: len(train) // 8]
     x, y = train.x.copy(), train.y.copy()
     y[stamped] = 0
     for column, value in pattern.items():
@@ -189,12 +189,12 @@ def test_a_model_with_a_working_backdoor_is_caught(
     for column, value in pattern.items():
         marked[:, column] = value
     let_go = (backdoored.score(marked) < backdoored.threshold).mean()
-    assert let_go - (backdoored.score(ill) < backdoored.threshold).mean() > 0.4  # it works
+    assert let_go - (backdoored.score(ill) < backdoored.threshold).mean() > 0.3  # it works
     report = attacked(backdoored, reference)
     assert "backdoor" in failed(report)
     named = check_of(report, "backdoor").found
     assert any(NAMES[column] in named for column in pattern)
-    assert not any(f"{value:g}" in named.split("of ")[1] for value in pattern.values())  # the values stay out of it
+    assert not any(f"{value:g}" in named for value in pattern.values())
 
 
 def test_without_ill_patients_the_backdoor_check_cannot_be_made_and_fails(
