@@ -28,7 +28,7 @@ class AttackPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     most_membership_auc: float = 0.60
     extraction_queries: int = 1000
     most_fidelity: float = 0.98
-    most_activation: float = 0.30
+    most_activation: float = 0.40
     poisoning: PoisoningPolicy = PoisoningPolicy()
 
 
