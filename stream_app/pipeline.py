@@ -24,6 +24,9 @@ from stream_app.shadows import Shadows
 
 _OBSERVED_AT = attrgetter("observed_at")
 
+_SKETCHED = 500
+"""Of a large batch about so many events go into its sketch, evenly taken: drift looks at windows of twenty."""
+
 
 @dataclass(slots=True)
 class Result:
@@ -145,7 +148,8 @@ def _part(model: LoadedModel, scored: Scored | None) -> Part | None:
     """Return the sketch of what was scored; None where nothing was, or the model has no reference."""
     if model.sketcher is None or scored is None or not scored.predictions:
         return None
-    sketch = model.sketcher.sketch(scored.values, scored.probabilities)
+    step = max(1, len(scored.predictions) // _SKETCHED)
+    sketch = model.sketcher.sketch(scored.values[::step], scored.probabilities[::step])
     return Part(model.bundle.digest, sketch.events, list(sketch.totals), model.baseline_version)
 
 

@@ -33,14 +33,15 @@ def of_events(
     what was scored.
     """
     found = _Found()
-    found.count("scored", Counter(map(_SOURCE, decoded.records)))
+    sources = list(map(_SOURCE, decoded.records))
+    found.count("scored", Counter(sources))
     late = now_ms - LATE_MS
     if min(map(_OBSERVED_AT, decoded.records), default=late) < late:
         odd = {**odd, "late": [at for at, event in enumerate(decoded.records) if event.observed_at < late]}
     for signal, positions in odd.items():
         named, counted = positions[:_NAMED], positions[_NAMED:]
         found.add(signal, (_SOURCE_AND_ID(decoded.records[position]) for position in named))
-        found.count(signal, Counter(decoded.records[position].source for position in counted))
+        found.count(signal, Counter(map(sources.__getitem__, counted)))
     found.add("repeated", ((event.source, event.event_id) for event in repeated))
     _add_rejected(found, batch, decoded)
     return Signals(now_ms, found.sources(), part)

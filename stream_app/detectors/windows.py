@@ -4,7 +4,7 @@ The user says a mean time between two false alarms; how many windows that is fol
 no opinion before `_LEARN_S`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -59,6 +59,8 @@ class Detector(Protocol[F]):
     def state(self) -> DetectorState: ...
 
     def update(self, window: Sketch) -> list[F]: ...
+
+    def changes(self, window: Sketch) -> Sized: ...
 
 
 class Windows(Generic[F]):
@@ -116,10 +118,12 @@ class Windows(Generic[F]):
             return []
         self._window = None
         self._measure(at_ms)
-        findings = self._detector.update(window) if self._detector else []
-        if findings and self._told_ms is not None and at_ms - self._told_ms < QUIET_S * 1000:
-            self.untold += 1
+        if self._detector is None:
             return []
+        if self._told_ms is not None and at_ms - self._told_ms < QUIET_S * 1000:
+            self.untold += bool(self._detector.changes(window))  # what it is in detail nobody is told
+            return []
+        findings = self._detector.update(window)
         self._told_ms = at_ms if findings else self._told_ms
         return findings
 
