@@ -53,6 +53,7 @@ bench-detection: dev ## attacks and drift: what is seen, how soon, beside which 
 	$(BIN)/python -m benchmarks.detection_drift
 	$(BIN)/python -m benchmarks.detection_baselines
 	$(BIN)/python -m benchmarks.anomaly_scores
+	$(BIN)/python -m benchmarks.detection_outcomes
 bench-compliance: dev ## what is found of what must not be in training data
 	$(BIN)/python -m benchmarks.compliance_planted --times 5 --seed 21
 bench-collection: dev ## a million events with their outcomes into a snapshot: time and memory

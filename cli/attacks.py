@@ -64,6 +64,7 @@ _SEEN = {
     "boundary": "shifting-patient",
     "extraction": "shifting-patient",
     "membership": "shifting-patient",
+    "trigger": "copied-values",
 }
 
 DEMO_ATTACKS = {

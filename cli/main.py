@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except UserError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
-        _fail(f"this command needs the package {error.name}: install cardiosentry[train,plots], or run `make dev`")
+        _fail(f"this command needs the package {error.name}: install cardiosentry[train,plots,scan], or run `make dev`")
     except OSError as error:
         _fail(f"{error.filename or 'system'}: {error.strerror}")
     except Exception as error:
