@@ -23,6 +23,7 @@ _COMMANDS = {
     "keys": "Make keys.",
     "train": "Train, export and sign a model.",
     "retrain": "Make a better model from live outcomes, through every gate.",
+    "rescan": "Scan again what is live.",
     "verify": "Verify a signed model.",
     "provenance": "Show and verify where a model comes from.",
     "release": "Let a signed model score: announce it to the workers.",

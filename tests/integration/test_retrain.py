@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,14 +16,16 @@ from cli.retrain import EXIT_REFUSED
 from contracts.errors import ModelRejected
 from contracts.releases import Release, Step
 from contracts.settings import Settings
-from contracts.topics import EVENTS
+from contracts.topics import EVENTS, SECURITY_ALERTS
 from models.pipeline.policy import default_text
 from models.provenance import chain
 from models.verify import read_bundle
 from producers.replay import replay
 from producers.sign import Signer
+from tests.contracts.test_alerts import assert_ecs
 from tests.integration.stream import Stream
 from tests.support.broker import Broker
+from tests.support.reading import read_topic
 from tests.support.serving import Serving
 from tests.support.site import Site
 from tests.support.waiting import wait_for
@@ -141,3 +144,55 @@ def test_a_gate_that_says_no_says_why_and_releases_nothing(system: System, tmp_p
     assert (rows["verdict"], rows["limit"]) == ("fail", "at least 100000")
     assert "Wait for more outcomes" in rows["advice"]
     assert len(read_releases(system.settings).entries) == before
+
+
+def test_what_is_live_is_scanned_again_and_what_is_new_is_an_alert_once(system: System, tmp_path: Path) -> None:
+    source, state = tmp_path / "source", tmp_path / "state" / "rescan.json"
+    source.mkdir()
+    (source / "notes.ipynb").write_text(notebook("print(1)"))
+    policy_file = policy(tmp_path / "policy.toml")
+
+    def rescan() -> Result:
+        settings = {
+            "--bootstrap": system.settings.bootstrap,
+            "--topic-prefix": system.settings.topic_prefix,
+            "--keys": system.settings.keys,
+            "--store": system.settings.store,
+            "--source": str(source),
+            "--state": str(state),
+            "--policy": str(policy_file),
+        }
+        return CliRunner().invoke(cardiosentry, ["rescan", *(part for option in settings.items() for part in option)])
+
+    def alerts() -> list[dict[str, Any]]:
+        topic = system.settings.topic_prefix + SECURITY_ALERTS.name
+        found = [
+            json.loads(record.value or b"") for record in read_topic(system.settings.bootstrap, topic, timeout_s=30)
+        ]
+        return [each for each in found if each["rule"]["id"] == "rescan-finding"]
+
+    clean = rescan()
+    assert clean.exit_code == 0, clean.output + str(clean.exception)
+    assert alerts() == []
+    (source / "notes.ipynb").write_text(notebook("print(patient)", "Jane Doe, born 1961-04-03, 555-12-3456"))
+    for _ in range(2):
+        done = rescan()
+        assert done.exit_code == EXIT_REFUSED, done.output + str(done.exception)
+    told = alerts()
+    assert len({each["event"]["id"] for each in told}) == len(told) >= 1
+    assert {each["labels"]["check"] for each in told} == {"notebooks"}
+    for each in told:
+        assert_ecs(each)
+        assert "Jane" not in json.dumps(each)
+
+
+def notebook(code: str, output: str = "") -> str:
+    cell = {
+        "cell_type": "code",
+        "execution_count": 1,
+        "id": "a1",
+        "metadata": {},
+        "source": code,
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": output}] if output else [],
+    }
+    return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
