@@ -20,6 +20,9 @@ ATTACKS: list[tuple[list[str], dict[str, int]]] = [
     (["--attack", "extraction"], {"shifting-patient": 1}),
 ]
 
+LATER = {"unlike-training"}
+"""What sees extraction too, a second or two later: at the end of so short a demo, or after it."""
+
 
 @pytest.mark.parametrize(("attack", "alerts"), ATTACKS, ids=["calm", "tampered release", "replay", "extraction"])
 def test_the_demo_runs_for_a_script_and_accounts_for_every_event(attack: list[str], alerts: dict[str, int]) -> None:
@@ -42,8 +45,9 @@ def test_the_demo_runs_for_a_script_and_accounts_for_every_event(attack: list[st
     assert back == summary.events_sent or (attack and back > summary.events_sent)  # an attack's own come on top
     assert summary.unaccounted == summary.doubled == 0
     assert summary.model_digest
-    assert {told.rule for told in summary.alerts} == alerts.keys()
-    assert all(told.count >= alerts[told.rule] for told in summary.alerts)
+    found = {told.rule: told.count for told in summary.alerts}
+    assert alerts.keys() <= found.keys() <= alerts.keys() | LATER
+    assert all(found[rule] >= count for rule, count in alerts.items())
     for told in summary.alerts:
         assert re.fullmatch(r"AML\.T\d{4}(\.\d{3})?", told.technique or "")
         assert told.delay_events is not None
