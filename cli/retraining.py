@@ -28,6 +28,7 @@ from models.pipeline.champion import Champion
 from models.pipeline.check import Check, Report
 from models.pipeline.compliance.gate import comply
 from models.pipeline.evaluation import evaluate
+from models.pipeline.plots import plot_evaluation
 from models.pipeline.policy import Policy
 from models.pipeline.rows import Rows, row_digests
 from models.pipeline.run import Step, Workspace, sha256_of, write_whole
@@ -173,15 +174,21 @@ class Retraining:
     def _evaluate(self, workspace: Workspace) -> Report:
         learnt, held_out = self._split(workspace)
         manifest, graph = _candidate(workspace)
+        score, champion = scorer_of(graph), self._champion(workspace)
+        probabilities = {"candidate": score(held_out.x).astype(np.float64)}
+        if champion is not None:
+            probabilities["champion"] = np.asarray(champion.score(held_out.x), dtype=np.float64)
+        positive = probabilities["candidate"] >= manifest.threshold
+        plot_evaluation(workspace.directory("evaluate"), held_out, probabilities, positive)
         return evaluate(
-            scorer_of(graph),
+            score,
             manifest.threshold,
             learnt,
             held_out,
             HEART_DISEASE,
             self.policy.evaluation,
             DEFAULT_SEED,
-            self._champion(workspace),
+            champion,
         )
 
     def _attack(self, workspace: Workspace) -> Report:

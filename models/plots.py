@@ -13,31 +13,33 @@ from contracts.features import FeatureTable
 from models.fit import FittedModel, Labels, Vector
 
 _BINS = 8  # of equal size: about 115 patients each
-_INK, _ACCENT = "#30343b", "#b3262e"
-_STYLE: Any = {"svg.hashsalt": "cardiosentry", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+INK, ACCENT = "#30343b", "#b3262e"
+STYLE: Any = {"svg.hashsalt": "cardiosentry", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
 def plot_calibration(path: Path, panels: Mapping[str, tuple[Labels, Vector]]) -> None:
     """Write reliability diagrams, one a panel of (y, probability): equal-sized bins with 95% Wilson intervals."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.2 * len(panels), 4.2), layout="constrained")
-        for axes, (title, (y, probability)) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-            axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":")
+        for axes, (title, (y, probability)) in zip(
+            figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True
+        ):
+            axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
             for rows in np.array_split(np.argsort(probability, kind="stable"), _BINS):
                 low, high = wilson(int(y[rows].sum()), len(rows))
                 x = float(probability[rows].mean())
-                axes.plot([x, x], [low, high], color=_ACCENT, linewidth=1.2)
-                axes.plot([x], [y[rows].mean()], "o", color=_ACCENT, markersize=5)
+                axes.plot([x, x], [low, high], color=ACCENT, linewidth=1.2)
+                axes.plot([x], [y[rows].mean()], "o", color=ACCENT, markersize=5)
             axes.set(title=title, xlabel="predicted probability of disease", ylabel="share with disease")
             axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-        _save(figure, path)
+        save(figure, path)
 
 
 def plot_curves(path: Path, model: FittedModel, table: FeatureTable) -> None:
     """Write what the model adds to the log-odds for each value of each feature, against the value imputed for a gap."""
     columns = 4
     medians = np.asarray(model.boosted.imputer.statistics_, dtype=np.float32)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         rows = -(-len(table.features) // columns)
         figure = Figure(figsize=(11, 2.3 * rows), layout="constrained")
         grid = list(figure.subplots(rows, columns, sharey=True).flat)
@@ -53,7 +55,7 @@ def plot_curves(path: Path, model: FittedModel, table: FeatureTable) -> None:
         for axes in grid[len(table.features) :]:
             axes.set_visible(False)
         figure.supylabel("change of the log-odds of disease")
-        _save(figure, path)
+        save(figure, path)
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
@@ -70,14 +72,15 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 
 def _draw_curve(axes: Axes, values: object, height: Vector, codes: Mapping[str, str] | None) -> None:
-    axes.axhline(0, color=_INK, linewidth=0.6, linestyle=":")
+    axes.axhline(0, color=INK, linewidth=0.6, linestyle=":")
     if codes:
-        axes.bar(range(len(codes)), height, color=_ACCENT, width=0.6)
+        axes.bar(range(len(codes)), height, color=ACCENT, width=0.6)
         axes.set_xticks(range(len(codes)), [label.replace(" ", "\n") for label in codes.values()], fontsize=6)
     else:
-        axes.plot(np.asarray(values), height, color=_ACCENT, linewidth=1.4)
+        axes.plot(np.asarray(values), height, color=ACCENT, linewidth=1.4)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as an SVG file that is the same for the same numbers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})

@@ -109,6 +109,7 @@ def test_outcomes_become_a_challenger_with_its_whole_provenance_that_a_person_ma
     html = (run / "report.html").read_text()
     assert "membership inference" in html
     assert "least_auc = 0.80" in html
+    assert html.count("data:image/svg+xml") == 2  # calibration; ROC, confusion and recall by site
 
     log = read_releases(system.settings)
     stages = [entry.statement.stage for entry in log.entries if isinstance(entry.statement, Step)]
