@@ -1,6 +1,7 @@
 """The steps of the pipeline, put together: each reads what those before it wrote, and writes what it found."""
 
 import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,7 +50,7 @@ from models.verify import read_bundle, verify_files
 
 _BUNDLE = "bundle"
 _ROWS_FILE = "rows.json"
-_LEARNT_FILE = "learnt.json"
+_LEARNT_FILE = "learnt.json.sealed"  # by the digests of rows one could ask whether a patient was among them
 
 
 class _Split(msgspec.Struct, frozen=True):
@@ -164,12 +165,20 @@ class Retraining:
             MODEL_FILE: graph,
             MANIFEST_FILE: encode_manifest(manifest),
             _ROWS_FILE: msgspec.json.encode(_Split(candidate.train.tolist(), candidate.held_out.tolist())),
-            _LEARNT_FILE: msgspec.json.encode(sorted(row_digests(learnt.x))),
+            _LEARNT_FILE: self._sealed(msgspec.json.encode(sorted(row_digests(learnt.x)))),
         }
         for name, content in written.items():
             write_whole(directory / name, content)
         files = {name: hashlib.sha256(content).hexdigest() for name, content in written.items()}
         return msgspec.structs.replace(report, files=files)
+
+    def _sealed(self, content: bytes) -> bytes:
+        """Return the content as only who holds the pipeline's private key can read it."""
+        public = load_public_key(Path(self.settings.keys) / sealed.PUBLIC_KEY_FILE, "pipeline's")
+        made = io.BytesIO()
+        with sealed.seal_for(public, made) as file:
+            file.write(content)
+        return made.getvalue()
 
     def _evaluate(self, workspace: Workspace) -> Report:
         learnt, held_out = self._split(workspace)
@@ -258,7 +267,8 @@ class Retraining:
         for path in workspace.path.parent.glob(f"*/train/{_LEARNT_FILE}"):
             signed = path.parents[1] / "sign" / "report.json"
             if signed.exists() and digest in signed.read_text():
-                return frozenset(msgspec.json.decode(path.read_bytes(), type=list[str]))
+                with sealed.unseal(self._unwrapper, path.open("rb")) as file:
+                    return frozenset(msgspec.json.decode(file.read(), type=list[str]))
         return None
 
     def _of_trusted_rows(self) -> Champion:
