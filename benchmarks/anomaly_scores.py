@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
@@ -36,6 +35,7 @@ from models.unlike import Unlike
 from producers.attacks.catalogue import ATTACKS
 from producers.attacks.source import WithAttack
 from producers.synthetic import SyntheticPatients
+from stream_app.matrix import to_matrix
 
 Floats = npt.NDArray[np.float64]
 Anomaly = Callable[[Floats], Floats]
@@ -73,9 +73,8 @@ def attacked(name: str, seed: int, events: int, score: Any) -> tuple[Floats, npt
     source = WithAttack(clean, ATTACKS[name], after=CLEAN, seed=seed, score=score)
     decode = decoder(event_type(HEART_DISEASE))
     records = [record for record in source.take(CLEAN + events, 0) if record.topic is EVENTS]
-    events_ = [decode(record.value or b"") for record in records]
-    rows = [msgspec.structs.astuple(event.features) for event in events_]  # type: ignore[attr-defined]
-    return np.array(rows, dtype=np.float64), np.array([bool(record.attack) for record in records])
+    rows = to_matrix([decode(record.value or b"") for record in records], len(HEART_DISEASE.names))
+    return rows, np.array([bool(record.attack) for record in records])
 
 
 def contenders(patients: Dataset, score: Any) -> dict[str, Anomaly]:

@@ -13,7 +13,6 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 from rich.console import Console
 
@@ -29,6 +28,7 @@ from models.dataset import Dataset, load_dataset
 from models.event_sample import Events, Integers
 from models.population import Population
 from producers.synthetic import SyntheticPatients
+from stream_app.matrix import to_matrix
 
 SEED = 20
 _SPACING = 50  # windows
@@ -120,9 +120,8 @@ def _visits(patients: int, seed: int) -> Stream:
     source = SyntheticPatients(pseudonym_key=bytes(32), seed=5000 + seed, patients=patients)
     while True:
         events: list[Event] = [decode(record.value or b"") for record in source.take(_BLOCK, 0)]
-        rows = [msgspec.structs.astuple(event.features) for event in events]  # type: ignore[attr-defined]
         people = np.array([hash(event.patient_id) for event in events], dtype=np.int64)  # only how many differ counts
-        yield _events(np.array(rows, dtype=np.float64), people)
+        yield _events(to_matrix(events, len(HEART_DISEASE.names)), people)
 
 
 def _drawn(population: Population, seed: int) -> Stream:

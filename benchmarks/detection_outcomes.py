@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from rich.console import Console
@@ -34,6 +33,7 @@ from stream_app.detectors.poison import PoisonWatch
 from stream_app.detectors.quality import QualityDetector
 from stream_app.detectors.rules import load_rules
 from stream_app.detectors.windows import DETECTORS
+from stream_app.matrix import to_matrix
 
 SEED = 20
 _BLOCK = 20_000  # outcomes
@@ -195,10 +195,9 @@ def _returning(patients: int, seed: int = 1000) -> Iterator[Visits]:
         for _ in range(5):
             records = [record.value or b"" for record in source.take(_BLOCK, 0)]
             events = [event(value) for value in records[:_BLOCK]]
-            rows = [msgspec.structs.astuple(each.features) for each in events]  # type: ignore[attr-defined]
             diagnoses = [outcome(value).diagnosis for value in records[_BLOCK:]]
             sources = [names.setdefault(each.source, len(names)) for each in events]
-            yield Visits(np.array(rows, np.float64), np.array(diagnoses), np.array(sources))
+            yield Visits(to_matrix(events, len(HEART_DISEASE.names)), np.array(diagnoses), np.array(sources))
 
 
 def _drawn(patients: Dataset) -> Iterator[Visits]:

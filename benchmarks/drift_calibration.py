@@ -6,7 +6,6 @@ from itertools import cycle, islice, repeat
 from operator import add
 from typing import Any
 
-import msgspec
 import numpy as np
 from rich.table import Table
 
@@ -20,6 +19,7 @@ from models.population import Population
 from models.sketch import Sketch, Sketcher
 from producers.synthetic import SyntheticPatients
 from stream_app.detectors.drift import DriftDetector
+from stream_app.matrix import to_matrix
 
 _BLOCK = 1000  # windows
 RHYTHM = (1, 1, 1, 2, 3, 4, 5, 5, 5, 4, 3, 2)
@@ -103,8 +103,7 @@ def returning_patients(patients: int) -> Iterator[Floats]:
         source = SyntheticPatients(pseudonym_key=bytes(32), seed=seed, patients=patients)
         for _ in range(5):
             events = [decode(record.value or b"") for record in source.take(_BLOCK * WINDOW_EVENTS, 0)]
-            rows = [msgspec.structs.astuple(event.features) for event in events]  # type: ignore[attr-defined]
-            yield np.array(rows, dtype=np.float64)
+            yield to_matrix(events, len(HEART_DISEASE.names))
 
 
 def _real_rows(seed: int) -> Iterator[Floats]:

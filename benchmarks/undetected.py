@@ -9,6 +9,7 @@ from stream_app.worker import run_worker, set_up_logging
 
 
 def main() -> None:
+    # What the types say of these is no longer true on purpose.
     Known.drop_repeated = lambda *_: []  # type: ignore[method-assign]
     Known.odd = lambda *_: {}  # type: ignore[method-assign]
     LoadedModel.singles = lambda *_: {}  # type: ignore[assignment]

@@ -1,17 +1,19 @@
 """What commands ask of a cluster."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from contracts.errors import UserError
 from contracts.settings import Settings
-from contracts.topics import EVENTS, OUTCOMES, TOPICS
+from contracts.topics import EVENTS, OUTCOMES, TOPICS, Topic
 
 _TIMEOUT_S = 10.0
+_ANSWER_S = 15.0
 
 
 def client_properties(settings: Settings) -> dict[str, Any]:
@@ -20,6 +22,25 @@ def client_properties(settings: Settings) -> dict[str, Any]:
     silent.addHandler(logging.NullHandler())
     silent.propagate = False
     return {"bootstrap.servers": settings.bootstrap, **settings.kafka, "logger": silent}
+
+
+def write(settings: Settings, topic: Topic, records: Iterable[tuple[bytes, bytes]], what: str) -> None:
+    """Write records, each a key and a value, to a topic of one partition, and wait until the broker has them.
+
+    Raises `UserError`, in which `what` is what was written, if it does not take them.
+    """
+    failures: list[str] = []
+    producer = Producer({**client_properties(settings), "enable.idempotence": True, "acks": "all"})
+    for key, value in records:
+        producer.produce(
+            settings.topic_prefix + topic.name,
+            value,
+            key,
+            partition=0,
+            on_delivery=lambda error, _: failures.append(error.str()) if error else None,
+        )
+    if producer.flush(_ANSWER_S) or failures:
+        raise UserError(f"{topic.name}: expected the broker to take {what}, got: {' '.join(failures)}")
 
 
 def admin(settings: Settings) -> AdminClient:

@@ -13,6 +13,11 @@ from stream_app.configuration import read_settings
 _BOOLEAN = {"require_mac"}
 
 
+POLICY_OPTION = click.option(
+    "--policy", "policy_file", type=click.Path(path_type=Path), metavar="TOML", help="[the one that comes with it]"
+)
+
+
 def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command the options of these settings, `--config` and `-X`; it gets one argument, `settings`."""
     descriptions = describe()

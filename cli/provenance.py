@@ -8,8 +8,6 @@ from cli.options import setting_options
 from contracts.errors import UserError
 from contracts.settings import Settings
 
-_PIPED_WIDTH = 180
-
 
 @click.command
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -23,10 +21,10 @@ def command(settings: Settings, bundle: Path) -> None:
     Example:
       cardiosentry provenance bundle --keys keys
     """
-    from rich.console import Console
     from rich.markup import escape
     from rich.tree import Tree
 
+    from cli.tables import console
     from models.provenance import chain
     from models.roots import read_root
     from models.verify import read_bundle, verify_files
@@ -48,6 +46,6 @@ def command(settings: Settings, bundle: Path) -> None:
                 branch.add(escape(f"{what} {name} sha256:{sha256}"))
         for name, value in link.statement.parameters.items():
             branch.add(escape(f"{name}: {value}"))
-    Console(width=None if Console().is_terminal else _PIPED_WIDTH, soft_wrap=True).print(tree)
+    console().print(tree, soft_wrap=True)
     if holes := [link.step for link in links if link.fault]:
         raise UserError(f"{bundle}: expected a whole chain of provenance, got holes at {', '.join(holes)}")

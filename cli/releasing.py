@@ -4,11 +4,10 @@ import time
 from pathlib import Path
 
 import click
-from confluent_kafka import Producer
 
-from cli.kafka import client_properties, require_topics
+from cli.kafka import client_properties, require_topics, write
 from cli.passphrase import passphrase_of
-from contracts.errors import ModelRejected, UserError
+from contracts.errors import ModelRejected
 from contracts.releases import Release, Role
 from contracts.settings import Settings
 from contracts.topics import RELEASES
@@ -22,8 +21,6 @@ from models.sign import PRIVATE_KEY_FILE
 from models.store import open_store
 from models.trust import TooFewSigners
 from monitoring.reader import TopicReader
-
-_ANSWER_S = 15.0
 
 
 def read_releases(settings: Settings) -> ReleaseLog:
@@ -47,17 +44,7 @@ def announce(settings: Settings, log: ReleaseLog, statement: bytes) -> None:
     """
     entry = log.read(statement)
     role = entry.statement.role if entry and isinstance(entry.statement, Release) else "all"
-    failures: list[str] = []
-    producer = Producer({**client_properties(settings), "enable.idempotence": True, "acks": "all"})
-    producer.produce(
-        settings.topic_prefix + RELEASES.name,
-        statement,
-        role.encode(),
-        partition=0,
-        on_delivery=lambda error, _: failures.append(error.str()) if error else None,
-    )
-    if producer.flush(_ANSWER_S) or failures:
-        raise UserError(f"{RELEASES.name}: expected the broker to take the statement, got: {' '.join(failures)}")
+    write(settings, RELEASES, [(role.encode(), statement)], "the statement")
 
 
 def publish(settings: Settings, log: ReleaseLog, statement: bytes, done: str, pending: str) -> str:
@@ -83,9 +70,10 @@ def release_bundle(
     files = read_bundle(bundle)
     digest = verify_files(files, log.trust.pems, where=bundle).digest
     version = log.next_version(role)
-    if PROVENANCE in log.trust.root.roles[role].attestations:
+    wanted = PROVENANCE in log.trust.root.roles[role].attestations
+    if wanted:
         check_chain(files, log.trust.keys, str(bundle))
-    whole = not any(link.fault for link in chain(files, log.trust.keys))
+    whole = wanted or not any(link.fault for link in chain(files, log.trust.keys))
     at_ms = now_ms()
     statement = sign_release(
         listed(files),

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import click
 
-from cli.options import setting_options
+from cli.options import POLICY_OPTION, setting_options
 from contracts.settings import Settings
 
 
 @click.command
-@click.option(
-    "--policy", "policy_file", type=click.Path(path_type=Path), metavar="TOML", help="[the one that comes with it]"
-)
+@POLICY_OPTION
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
@@ -42,10 +40,10 @@ def command(settings: Settings, policy_file: Path | None, source: Path, told: Pa
     from cli.rescanning import rescan
     from cli.retrain import EXIT_REFUSED
     from cli.tables import print_table
-    from models.pipeline.policy import default_text, read_policy
+    from models.pipeline.policy import read_policy
 
-    text = policy_file.read_text("utf-8") if policy_file else default_text()
-    report, new = rescan(settings, read_policy(text, str(policy_file or "policy")).security, source, told)
+    _, policy = read_policy(policy_file)
+    report, new = rescan(settings, policy.security, source, told)
     print_table(
         ("check", "verdict", "found", "the policy wants"),
         [(check.name, check.verdict, check.found, check.limit) for check in report.checks],

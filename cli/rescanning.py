@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
-from confluent_kafka import Producer
 
-from cli.kafka import client_properties
+from cli.kafka import write
 from cli.releasing import now_ms, read_releases
 from contracts.alerts import Rule, alert
 from contracts.codec import encode
@@ -24,8 +23,6 @@ from models.pipeline.scanners.tree import Paths
 from models.store import open_store
 
 RULE = Rule("rescan-finding", "A scan found what was not there before", "1", "docs/runbooks/rescan-finding.md")
-
-_ANSWER_S = 15.0
 
 
 def rescan(
@@ -69,10 +66,8 @@ def _fetch_live(settings: Settings, directory: Path) -> list[str]:
 def _tell(settings: Settings, new: list[tuple[str, Finding]], models: list[str]) -> None:
     if not new:
         return
-    failures: list[str] = []
-    producer = Producer({**client_properties(settings), "enable.idempotence": True, "acks": "all"})
-    for check, finding in new:
-        document = alert(
+    alerts = (
+        alert(
             RULE,
             f"{RULE.name}: {check}: {finding.id} at {finding.where}",
             at_ms=now_ms(),
@@ -83,14 +78,9 @@ def _tell(settings: Settings, new: list[tuple[str, Finding]], models: list[str])
             | ({"models": " ".join(models)} if models else {}),
             id=hashlib.sha256(f"{RULE.id} {check} {finding.id} {finding.where}".encode()).hexdigest()[:32],
         )
-        producer.produce(
-            settings.topic_prefix + SECURITY_ALERTS.name,
-            encode(document),
-            b"rescan",
-            on_delivery=lambda error, _: failures.append(error.str()) if error else None,
-        )
-    if producer.flush(_ANSWER_S) or failures:
-        raise UserError(f"{SECURITY_ALERTS.name}: expected the broker to take the alerts, got: {' '.join(failures)}")
+        for check, finding in new
+    )
+    write(settings, SECURITY_ALERTS, ((b"rescan", encode(each)) for each in alerts), "the alerts")
 
 
 def _read(told: Path) -> frozenset[str]:

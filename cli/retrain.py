@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cli.options import KEY_OPTION, setting_options
+from cli.options import KEY_OPTION, POLICY_OPTION, setting_options
 from contracts.settings import Settings
 
 EXIT_REFUSED = 3
@@ -13,9 +13,7 @@ EXIT_REFUSED = 3
 
 
 @click.command
-@click.option(
-    "--policy", "policy_file", type=click.Path(path_type=Path), metavar="TOML", help="[the one that comes with it]"
-)
+@POLICY_OPTION
 @click.option("--print-policy", is_flag=True, help="Print the policy that comes with it, every line explained.")
 @click.option("--since-days", type=click.FloatRange(min=0, min_open=True), help="Collect the last days  [all there is]")
 @click.option(
@@ -68,8 +66,7 @@ def command(
     if print_policy:
         click.echo(default_text(), nl=False)
         return
-    text = policy_file.read_text("utf-8") if policy_file else default_text()
-    policy = read_policy(text, str(policy_file or "policy"))
+    text, policy = read_policy(policy_file)
 
     from cli.passphrase import passphrase_of
     from cli.releasing import now_ms

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from cli.tables import console
 from models.pipeline.check import Report
 from models.pipeline.report import verdict_of
 from models.pipeline.run import Done, Step, Workspace
@@ -71,9 +72,9 @@ class View:
                 found = f"{check.found}\n{check.advice}" if check.advice and check.verdict == "fail" else check.found
                 verdict = f"[{style}]{check.verdict}[/]"
                 table.add_row(escape(name), escape(check.name), verdict, escape(found), escape(check.limit))
-        console = Console(width=None if Console().is_terminal else 180)
-        console.print(table)
-        console.print(f"{verdict_of(workspace, passed=passed)}: {workspace.path}/report.html", highlight=False)
+        output = console()
+        output.print(table)
+        output.print(f"{verdict_of(workspace, passed=passed)}: {workspace.path}/report.html", highlight=False)
 
     def _refresh(self) -> None:
         if self._live is not None:

@@ -17,7 +17,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(escape, row))
-    Console(width=None if Console().is_terminal else _PIPED_WIDTH).print(table)
+    console().print(table)
+
+
+def console() -> Console:
+    """Return a console on standard output, wide where it is piped."""
+    return Console(width=None if Console().is_terminal else _PIPED_WIDTH)
 
 
 def when(at_ms: int) -> str:

@@ -1,6 +1,7 @@
 """The policy: every threshold of the pipeline and which tools it requires, in one commented TOML file."""
 
 from importlib.resources import files
+from pathlib import Path
 
 import msgspec
 
@@ -31,9 +32,15 @@ def default_text() -> str:
     return "\n".join(files(__package__).joinpath(f"policy/{section}.toml").read_text("utf-8") for section in _SECTIONS)
 
 
-def read_policy(text: str, where: str) -> Policy:
-    """Return a policy; raises `UserError` that names the place and what was expected there."""
+def read_policy(path: Path | None) -> tuple[str, Policy]:
+    """Return the policy in a file, or the one that comes with the program, as its text and as what that says.
+
+    Raises `UserError` that names the file and what was expected there.
+    """
     try:
-        return msgspec.toml.decode(text, type=Policy)
-    except (ValueError, msgspec.DecodeError) as error:
-        raise UserError(f"{where}: expected a policy of the pipeline: {error}") from None
+        text = default_text() if path is None else path.read_text("utf-8")
+        return text, msgspec.toml.decode(text, type=Policy)
+    except OSError as error:
+        raise UserError(f"{path}: expected a policy of the pipeline: {error.strerror}") from None
+    except ValueError as error:  # not UTF-8, not TOML, not of this form
+        raise UserError(f"{path or 'policy'}: expected a policy of the pipeline: {error}") from None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +10,7 @@ from contracts.codec import decoder
 from contracts.events import Event, event_type
 from contracts.heart_disease import HEART_DISEASE
 from models.event_sample import Events, EventSample
+from stream_app.matrix import to_matrix
 from tests.producers.support import AT_MS, synthetic
 
 MOST = 50
@@ -19,8 +19,7 @@ EVENTS: list[Event] = [_DECODE(record.value or b"") for record in synthetic().ta
 
 
 def values(events: Sequence[Event]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    rows = [msgspec.structs.astuple(event.features) for event in events]  # type: ignore[attr-defined]
-    return np.array(rows, np.float64).reshape(len(rows), len(HEART_DISEASE.features))
+    return to_matrix(list(events), len(HEART_DISEASE.names))
 
 
 def sampled(*batches: Sequence[Event], most: int = MOST) -> Events:
