@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from contracts.reference import ALL
+from models.outcomes import Performance
 from models.recent import LONGEST, push
 from models.scores import Floats, Statistics
 from models.sketch import Sketch
@@ -24,6 +25,25 @@ class DetectorState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     windows: int = 0
     buckets: tuple[tuple[int, Sketch], ...] = ()
+
+
+class ChangeFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """One statistic that is too far from the reference: what every detector says of it.
+
+    `windows_by_chance` is how many windows lie between two values as high on a clean stream, `threshold` how many that
+    must be for an alarm. The change has been rising over `windows`, of `events` events in all, the first of them number
+    `since_window`. `expected_performance` is the model's on the reference, `estimated_performance` on these events, by
+    their scores alone.
+    """
+
+    statistic: str
+    windows_by_chance: float
+    threshold: float
+    since_window: int
+    windows: int
+    events: int
+    expected_performance: Performance
+    estimated_performance: Performance
 
 
 @dataclass(frozen=True, slots=True)

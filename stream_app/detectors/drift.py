@@ -1,36 +1,24 @@
 """Drift: whether the last windows of scored events still look like the reference in the signed bundle."""
 
-import msgspec
 import numpy as np
 
 from contracts.reference import ALL, FEATURES, JOINT, PERFORMANCE, SCORE, ReferenceStatistics
-from models.outcomes import Performance, estimated
+from models.outcomes import estimated
 from models.shift import ShiftStatistics
 from models.sketch import Sketch
-from stream_app.detectors.change import Change, ChangeDetector, DetectorState, spacing_of
+from stream_app.detectors.change import Change, ChangeDetector, ChangeFinding, DetectorState, spacing_of
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One statistic that is too far from the reference.
+class Finding(ChangeFinding, frozen=True, kw_only=True):
+    """One statistic of scored events that is too far from the reference.
 
-    `windows_by_chance` is how many windows lie between two values as high on a clean stream, `threshold` how many that
-    must be for an alarm. The change has been rising over `windows`, of `events` events in all, the first of them number
-    `since_window`. `columns` are the variables that show it most: two for `JOINT`. `expected` and `seen` are the shares
-    of their bins, {column: {bin: share}}. `expected_performance` is the model's on the reference,
-    `estimated_performance` on these events, by their scores alone.
+    `columns` are the variables that show it most: two for `JOINT`. `expected` and `seen` are the shares of their bins,
+    {column: {bin: share}}.
     """
 
-    statistic: str
-    windows_by_chance: float
-    threshold: float
-    since_window: int
-    windows: int
-    events: int
     columns: tuple[str, ...]
     expected: dict[str, dict[str, float]]
     seen: dict[str, dict[str, float]]
-    expected_performance: Performance
-    estimated_performance: Performance
 
 
 class DriftDetector(ChangeDetector):

@@ -1,14 +1,14 @@
 """Drift in the stream: the sketches of the champion's scored events against its reference."""
 
-import hashlib
 from collections.abc import Callable
 
-from contracts.alerts import Alert, alert
+from contracts.alerts import Alert
 from contracts.detection import Part, Signals
 from contracts.reference import ReferenceStatistics
 from contracts.releases import DAY_MS
 from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
+from stream_app.detectors.change_alert import change_alert
 from stream_app.detectors.drift import DriftDetector, Finding
 from stream_app.detectors.rules import DetectionRule
 from stream_app.detectors.windows import DETECTORS, OfChampion, OfModel, Windows, WindowsState
@@ -50,31 +50,20 @@ class DriftWatch:
     def _alert(self, findings: list[Finding], windows: Windows[Finding], part: Part, at_ms: int) -> Alert:
         found = findings[0]
         labels = {
-            "model": part.digest,
             "baseline": str(part.baseline or ""),
-            "statistic": found.statistic,
             "columns": " ".join(found.columns),
             "events": str(found.events),
-            "windows_by_chance": f"{found.windows_by_chance:.3g}",
-            "windows_wanted": f"{found.threshold:.3g}",
-            "others": " ".join(other.statistic for other in findings[1:]),
-            "alarms_since_last_alert": str(windows.untold or ""),
             **{f"expected_{column}": _shares(bins) for column, bins in found.expected.items()},
             **{f"seen_{column}": _shares(bins) for column, bins in found.seen.items()},
-            **found.expected_performance.labels("expected"),
-            **found.estimated_performance.labels("estimated"),
         }
-        windows.untold = 0
-        return alert(
-            self._rule.rule,
-            f"{self._rule.name}: {found.statistic} ({', '.join(found.columns)}) over {found.events} events",
-            at_ms=at_ms,
-            dataset="model",
-            severity=self._rule.severity,
-            technique=self._rule.technique,
-            labels={name: value for name, value in labels.items() if value},
-            first_ms=round(at_ms - found.windows * windows.window_ms),
-            id=hashlib.sha256(f"{self._rule.id} {part.digest} {at_ms}".encode()).hexdigest()[:32],
+        return change_alert(
+            self._rule,
+            part.digest,
+            findings,
+            windows,
+            f"{found.statistic} ({', '.join(found.columns)}) over {found.events} events",
+            labels,
+            at_ms,
         )
 
 

@@ -1,32 +1,20 @@
 """Quality: whether outcomes are still what the scores let expect, by the reference in the signed bundle."""
 
-import msgspec
-
 from contracts.reference import ALL, ReferenceStatistics
 from models.outcomes import OutcomeStatistics, Performance, estimated, performance
 from models.sketch import Sketch
-from stream_app.detectors.change import Change, ChangeDetector, DetectorState, spacing_of
+from stream_app.detectors.change import Change, ChangeDetector, ChangeFinding, DetectorState, spacing_of
 
 
-class QualityFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """One statistic of outcomes that is too far from the reference.
+class QualityFinding(ChangeFinding, frozen=True, kw_only=True):
+    """One statistic of outcomes that is too far from the reference; an event is an outcome here.
 
-    `windows_by_chance`, `threshold`, `since_window`, `windows` and `events` as in `stream_app.detectors.drift.Finding`,
-    an event being an outcome. `positives` of them were 1, and `expected_positives` were to be by their scores.
-    `expected_performance` is the model's on the reference, `estimated_performance` on these events by their scores,
-    `seen_performance` by their outcomes.
+    `positives` of them were 1, and `expected_positives` were to be by their scores. `seen_performance` is the model's
+    by these outcomes.
     """
 
-    statistic: str
-    windows_by_chance: float
-    threshold: float
-    since_window: int
-    windows: int
-    events: int
     positives: int
     expected_positives: float
-    expected_performance: Performance
-    estimated_performance: Performance
     seen_performance: Performance
 
 

@@ -1,14 +1,14 @@
 """Quality in the stream: the champion's outcomes of all sources against its reference."""
 
-import hashlib
 from collections.abc import Callable
 
-from contracts.alerts import Alert, alert
+from contracts.alerts import Alert
 from contracts.detection import Signals
 from contracts.reference import ReferenceStatistics
 from contracts.releases import DAY_MS
 from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
+from stream_app.detectors.change_alert import change_alert
 from stream_app.detectors.quality import QualityDetector, QualityFinding
 from stream_app.detectors.rules import DetectionRule
 from stream_app.detectors.windows import DETECTORS, OfChampion, OfModel, Windows, WindowsState
@@ -56,29 +56,18 @@ class QualityWatch:
     ) -> Alert:
         found = findings[0]
         labels = {
-            "model": digest,
-            "statistic": found.statistic,
             "outcomes": str(found.events),
             "positives": str(found.positives),
             "expected_positives": f"{found.expected_positives:.1f}",
-            "windows_by_chance": f"{found.windows_by_chance:.3g}",
-            "windows_wanted": f"{found.threshold:.3g}",
-            "others": " ".join(other.statistic for other in findings[1:]),
-            "alarms_since_last_alert": str(windows.untold or ""),
-            **found.expected_performance.labels("expected"),
-            **found.estimated_performance.labels("estimated"),
             **found.seen_performance.labels("seen"),
         }
-        windows.untold = 0
-        return alert(
-            self._rule.rule,
-            f"{self._rule.name}: {found.statistic}, {found.positives} of {found.events} outcomes positive, "
+        return change_alert(
+            self._rule,
+            digest,
+            findings,
+            windows,
+            f"{found.statistic}, {found.positives} of {found.events} outcomes positive, "
             f"{found.expected_positives:.0f} expected",
-            at_ms=at_ms,
-            dataset="model",
-            severity=self._rule.severity,
-            technique=self._rule.technique,
-            labels={name: value for name, value in labels.items() if value},
-            first_ms=round(at_ms - found.windows * windows.window_ms),
-            id=hashlib.sha256(f"{self._rule.id} {digest} {at_ms}".encode()).hexdigest()[:32],
+            labels,
+            at_ms,
         )
