@@ -5,6 +5,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 GITLEAKS := 8.30.1
 OSV_SCANNER := 1.9.2
+DEBIAN := chromium prometheus prometheus-alertmanager prometheus-pushgateway
 GO_INSTALL := GOBIN=$(CURDIR)/.cache/tools go install -ldflags
 INSTALL := $(UV) pip install -q --python $(BIN)/python
 
@@ -20,7 +21,7 @@ install: .venv/installed ## set up .venv to run CardioSentry
 dev: .venv/installed-dev ## set up .venv to work on CardioSentry
 tools: .cache/tools/.gitleaks-$(GITLEAKS) .cache/tools/.osv-scanner-$(OSV_SCANNER) ## build the scanners of Gate 1; needs Go, some minutes
 
-test: dev check ## all tests, on a real Kafka where Java 17 and Maven are there, and a real S3 and scanners where Go is
+test: dev check .cache/debian ## all tests, on a real Kafka where Java 17 and Maven are there, and a real S3 and scanners where Go is
 	$(BIN)/python -m pytest
 
 check: dev ## lint, format and types
@@ -99,6 +100,13 @@ $(UV): requirements-uv.lock
 .cache/tools/.gitleaks-$(GITLEAKS):
 	$(GO_INSTALL) "-s -w -X github.com/zricethezav/gitleaks/v8/version.Version=$(GITLEAKS)" github.com/zricethezav/gitleaks/v8@v$(GITLEAKS)
 	@touch $@
+
+# Servers and the browser of the tests. Where they are missing and we may not install them, their tests say so and skip.
+.cache/debian:
+	@if ! (command -v chromium && command -v promtool && command -v prometheus-alertmanager && \
+	  command -v prometheus-pushgateway) >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null; fi
+	@mkdir -p .cache && touch $@
 
 .cache/tools/.osv-scanner-$(OSV_SCANNER):
 	$(GO_INSTALL) "-s -w" github.com/google/osv-scanner/cmd/osv-scanner@v$(OSV_SCANNER)
