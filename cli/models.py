@@ -10,7 +10,7 @@ import msgspec
 from cli.options import setting_options
 from cli.placement import Placement
 from contracts.errors import UserError
-from contracts.releases import ROLES, Baseline, Release, Revocation, Step, TrustRoot
+from contracts.releases import ROLES, Baseline, Containment, Release, Revocation, Step, TrustRoot
 from contracts.settings import Settings
 from models.lifecycle import Transition
 from models.release_log import Entry, Statement
@@ -157,6 +157,8 @@ def _timeline_rows(entry: Entry, changes: Sequence[Transition]) -> Iterator[tupl
         case Baseline():
             said = f"baseline {statement.version}" + " withdraws" * (statement.statistics is None)
             digest = statement.digest
+        case Containment():
+            said, digest = f"{statement.measure} {statement.version}" + " lifted" * statement.lifted, ""
         case Step():
             said, digest = statement.stage, statement.digest
     head, tail = (when(statement.created_at), said), (", ".join(entry.signed_by), _reason(statement))

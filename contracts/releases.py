@@ -23,6 +23,7 @@ DAY_MS = 86_400_000
 RELEASE_TYPE = "application/vnd.cardiosentry.release.v1+json"
 REVOCATION_TYPE = "application/vnd.cardiosentry.revocation.v1+json"
 BASELINE_TYPE = "application/vnd.cardiosentry.baseline.v1+json"
+CONTAINMENT_TYPE = "application/vnd.cardiosentry.containment.v1+json"
 STEP_TYPE = "application/vnd.cardiosentry.step.v1+json"
 ROOT_TYPE = "application/vnd.cardiosentry.trust-root.v1+json"
 
@@ -84,6 +85,20 @@ class Baseline(_Statement, frozen=True, kw_only=True):
     created_at: Time
     reason: Text
     statistics: ReferenceStatistics | None = None
+
+
+Measure = Literal["freeze-retraining"]
+"""What contains an incident; models/release_log.py says what follows from each."""
+
+
+class Containment(_Statement, frozen=True, kw_only=True):
+    """A measure against an incident is in force from now on, or `lifted`. `version` counts up within the measure."""
+
+    measure: Measure
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    lifted: bool = False
+    created_at: Time
+    reason: Text
 
 
 class Step(_Statement, frozen=True, kw_only=True):

@@ -9,12 +9,15 @@ from contracts.errors import UserError
 from contracts.reference import ReferenceStatistics
 from contracts.releases import (
     BASELINE_TYPE,
+    CONTAINMENT_TYPE,
     DAY_MS,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     STEP_TYPE,
     Baseline,
+    Containment,
     EarlyStage,
+    Measure,
     Release,
     ReleasedFile,
     Revocation,
@@ -84,6 +87,15 @@ def sign_revocation(digest: str, key: KeyProvider, *, reason: str, now_ms: int) 
     """Return the revocation of a bundle, signed by `key`."""
     statement = Revocation(digest=digest, created_at=now_ms, reason=reason)
     return encode_envelope(seal(REVOCATION_TYPE, msgspec.json.encode(statement), [key]))
+
+
+def sign_containment(
+    measure: Measure, log: ReleaseLog, key: KeyProvider, *, lifted: bool, reason: str, now_ms: int
+) -> bytes:
+    """Return the next statement of a measure, signed by `key`: in force from now on, or `lifted`."""
+    version = log.next_measure_version(measure)
+    statement = Containment(measure=measure, version=version, lifted=lifted, created_at=now_ms, reason=reason)
+    return encode_envelope(seal(CONTAINMENT_TYPE, msgspec.json.encode(statement), [key]))
 
 
 def sign_step(digest: str, stage: EarlyStage, key: KeyProvider, *, reason: str, now_ms: int) -> bytes:

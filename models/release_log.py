@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from contracts.errors import ModelRejected
 from contracts.releases import (
     BASELINE_TYPE,
+    CONTAINMENT_TYPE,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     ROLES,
     ROOT_TYPE,
     STEP_TYPE,
     Baseline,
+    Containment,
+    Measure,
     Release,
     Revocation,
     Role,
@@ -30,12 +33,13 @@ from models.trust import (
     next_root,
     payload_type_of,
     verify_baseline,
+    verify_containment,
     verify_release,
     verify_revocation,
     verify_step,
 )
 
-Statement = Release | Revocation | Baseline | TrustRoot | Step
+Statement = Release | Revocation | Baseline | Containment | TrustRoot | Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class ReleaseLog:
         self._highest: dict[Role, int] = {}
         self._releases: dict[Role, list[Release]] = {role: [] for role in ROLES}
         self._baselines: dict[str, Baseline] = {}
+        self._measures: dict[Measure, Entry] = {}
         self._trust_of: dict[tuple[Role, int], Trust] = {}
         self._seen: set[bytes] = set()
 
@@ -101,6 +106,16 @@ class ReleaseLog:
         newest = self._baselines.get(digest)
         return newest.version + 1 if newest else 1
 
+    def in_force(self, measure: Measure) -> Entry | None:
+        """Return the statement by which a measure is in force, None where it is not."""
+        entry = self._measures.get(measure)
+        return entry if entry and not _act(entry).lifted else None
+
+    def next_measure_version(self, measure: Measure) -> int:
+        """Return the version that the next statement of a measure takes."""
+        entry = self._measures.get(measure)
+        return _act(entry).version + 1 if entry else 1
+
     def next_version(self, role: Role) -> int:
         """Return the version that the next release of a role takes."""
         return self._highest.get(role, 0) + 1
@@ -117,6 +132,7 @@ class ReleaseLog:
                 return Entry(revocation, _names(self.trust.root.signers, by))
             case kind if kind == RELEASE_TYPE:
                 release, by = verify_release(self.trust, content, self._highest)
+                self._check_freeze(release, by)
                 self._highest[release.role] = release.version
                 self._releases[release.role].append(release)
                 self._trust_of[release.role, release.version] = self.trust
@@ -127,11 +143,29 @@ class ReleaseLog:
                 baseline, by = verify_baseline(self.trust, content, versions)
                 self._baselines[baseline.digest] = baseline
                 return Entry(baseline, _names(self.trust.root.signers, by))
+            case kind if kind == CONTAINMENT_TYPE:
+                acts = {measure: _act(entry).version for measure, entry in self._measures.items()}
+                act, by = verify_containment(self.trust, content, acts)
+                self._measures[act.measure] = Entry(act, _names(self.trust.root.signers, by))
+                return self._measures[act.measure]
             case kind if kind == STEP_TYPE:
                 step, by = verify_step(self.trust, content)
                 return Entry(step, _names(self.trust.root.signers, by))
             case _:
                 raise ModelRejected("record: expected a statement about a model or a trust root, got another")
+
+    def _check_freeze(self, release: Release, by: Iterable[str]) -> None:
+        """While retraining is frozen no release counts that unattended keys alone signed."""
+        if self.in_force("freeze-retraining") and not any(self.trust.root.signers[key].kind == "person" for key in by):
+            raise ModelRejected(
+                f"release {release.role} {release.version}: expected a person among its signers while retraining is "
+                "frozen, got none"
+            )
+
+
+def _act(entry: Entry) -> Containment:
+    assert isinstance(entry.statement, Containment)  # noqa: S101 - `_measures` holds no other
+    return entry.statement
 
 
 def _names(signers: Mapping[str, Signer], keys: Iterable[str]) -> tuple[str, ...]:

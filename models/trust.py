@@ -35,11 +35,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from contracts.errors import ModelRejected
 from contracts.releases import (
     BASELINE_TYPE,
+    CONTAINMENT_TYPE,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     ROOT_TYPE,
     STEP_TYPE,
     Baseline,
+    Containment,
+    Measure,
     Release,
     ReleasedFile,
     Revocation,
@@ -150,6 +153,28 @@ def verify_baseline(trust: Trust, content: bytes, highest: Mapping[str, int]) ->
     if baseline.version <= last:
         raise ModelRejected(f"{name}: expected a version above {last}, the highest there was of this bundle")
     return baseline, signed_by
+
+
+def verify_containment(
+    trust: Trust, content: bytes, highest: Mapping[Measure, int]
+) -> tuple[Containment, frozenset[str]]:
+    """Return a measure that a signer who may revoke signed, and the ids of the keys that signed it.
+
+    Lifting one takes a person among those. `highest` is the highest version ever accepted of each measure. As with a
+    revocation, the trust root's end does not stop it. Raises `ModelRejected`.
+    """
+    envelope, signed_by = _signed(trust, content, CONTAINMENT_TYPE)
+    act = _parse(envelope.payload, Containment, "containment")
+    name = f"containment {act.measure} {act.version}"
+    entitled = [trust.root.signers[key] for key in signed_by if trust.root.signers[key].may_revoke]
+    if not entitled:
+        raise ModelRejected(f"{name}: expected a signer who may revoke, got none")
+    if act.lifted and not any(signer.kind == "person" for signer in entitled):
+        raise ModelRejected(f"{name}: expected a person to lift it, got none")
+    last = highest.get(act.measure, 0)
+    if act.version <= last:
+        raise ModelRejected(f"{name}: expected a version above {last}, the highest there was of this measure")
+    return act, signed_by
 
 
 def verify_step(trust: Trust, content: bytes) -> tuple[Step, frozenset[str]]:

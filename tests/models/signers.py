@@ -10,12 +10,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from contracts.heart_disease import HEART_DISEASE
 from contracts.releases import (
     BASELINE_TYPE,
+    CONTAINMENT_TYPE,
     DAY_MS,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     ROOT_TYPE,
     STEP_TYPE,
     Baseline,
+    Containment,
     Release,
     ReleasedFile,
     Revocation,
@@ -143,3 +145,17 @@ def signed_step(*by: Someone, **changes: Any) -> bytes:
 
 def signed(payload_type: str, statement: msgspec.Struct, *by: Someone) -> bytes:
     return encode_envelope(seal(payload_type, msgspec.json.encode(statement), [each.key for each in by]))
+
+
+def containment(*by: Someone, **changes: Any) -> bytes:
+    """Return a freeze of retraining, signed by Ada unless said otherwise."""
+    made = Containment(
+        **{
+            "measure": "freeze-retraining",
+            "version": 1,
+            "created_at": NOW_MS - 1000,
+            "reason": "outcomes look poisoned",
+            **changes,
+        }
+    )
+    return signed(CONTAINMENT_TYPE, made, *(by or (ADA,)))

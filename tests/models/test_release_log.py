@@ -9,8 +9,22 @@ from contracts.errors import ModelRejected
 from contracts.releases import DAY_MS, Role
 from models.release_log import ReleaseLog
 from models.trust import first_root
-from tests.models.signers import ADA, BOB, MALLORY, NOW_MS, ROBOT, baseline, release, revocation, root, someone
+from tests.models.signers import (
+    ADA,
+    BOB,
+    MALLORY,
+    NOW_MS,
+    ROBOT,
+    baseline,
+    containment,
+    release,
+    revocation,
+    root,
+    someone,
+)
 from tests.support.reference import made_up_reference
+
+GUARD = someone("guard", kind="unattended", may_revoke=True)
 
 
 def digest(number: int) -> str:
@@ -174,3 +188,43 @@ def test_every_worker_comes_to_the_same_model_however_often_it_reads_again() -> 
     for order in permutations(range(4), 2):
         again = [*records, *(records[at] for at in order)]
         assert live(log_of(*again)) == live(log_of(*records)) == 1
+
+
+def test_while_retraining_is_frozen_nothing_counts_that_unattended_keys_alone_release() -> None:
+    log = log_of(champion(1), containment())
+    with pytest.raises(ModelRejected, match="expected a person among its signers while retraining is frozen"):
+        log.read(champion(1, 2, ROBOT, role="challenger"))
+    log.read(champion(1, 3, ADA, role="challenger"))
+    assert live(log, "challenger") == 3
+    log.read(containment(version=2, lifted=True))
+    log.read(champion(2, 4, ROBOT, role="challenger"))
+    assert live(log, "challenger") == 4
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (containment(MALLORY), "expected a signature by a signer of the trust root"),
+        (containment(BOB), "expected a signer who may revoke"),
+        (containment(version=1, reason="again"), "expected a version above 1"),
+        (containment(GUARD, version=2, lifted=True), "expected a person to lift it"),
+    ],
+)
+def test_a_measure_that_is_not_in_order_changes_nothing(record: bytes, why: str) -> None:
+    log = ReleaseLog(first_root(root(ADA, BOB, ROBOT, GUARD)))
+    log.read(containment(GUARD))
+    before = log.in_force("freeze-retraining")
+    assert before is not None
+    assert before.signed_by == ("guard",)
+    with pytest.raises(ModelRejected, match=why):
+        log.read(record)
+    assert log.in_force("freeze-retraining") == before
+
+
+def test_an_old_freeze_does_not_come_back_when_it_is_written_again() -> None:
+    frozen, again = containment(), containment()  # two signatures under one statement
+    log = log_of(frozen, containment(version=2, lifted=True))
+    assert log.read(frozen) is None
+    with pytest.raises(ModelRejected, match="expected a version above 2"):
+        log.read(again)
+    assert log.in_force("freeze-retraining") is None
