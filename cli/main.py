@@ -6,7 +6,9 @@ import what they need when they run, so that `--help` is quick and a worker stay
 
 import importlib
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from functools import partial
+from typing import NoReturn
 
 import click
 
@@ -23,6 +25,7 @@ _COMMANDS = {
     "keys": "Make keys.",
     "train": "Train, export and sign a model.",
     "retrain": "Make a better model from live outcomes, through every gate.",
+    "triggers": "Retrain by itself: on a timer, on outcomes, on drift, on commits.",
     "rescan": "Scan again what is live.",
     "verify": "Verify a signed model.",
     "provenance": "Show and verify where a model comes from.",
@@ -63,10 +66,15 @@ def cardiosentry() -> None:
     """Streaming inference and security monitoring for a heart-disease model on Kafka."""
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point of the command."""
+    told(partial(cardiosentry.main, args=arguments, prog_name="cardiosentry"))
+
+
+def told(call: Callable[[], object]) -> None:
+    """Call, and tell what fails in one sentence before the process ends."""
     try:
-        cardiosentry.main(args=arguments, prog_name="cardiosentry")
+        call()
     except UserError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:

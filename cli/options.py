@@ -70,6 +70,16 @@ def _property(text: str) -> tuple[str, str]:
     return name, value
 
 
+SOURCE_OPTION = click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    show_default="here",
+    help="Directory of code, locks and notebooks for the scanners.",
+)
+RUNS_OPTION = click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs lie."
+)
 KEY_OPTION = click.option(
     "--key", type=click.Path(path_type=Path), metavar="PEM", help="The signing key [the one in --keys]."
 )

@@ -1,15 +1,39 @@
 """`cardiosentry retrain`."""
 
 import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
 
-from cli.options import KEY_OPTION, POLICY_OPTION, setting_options
+from cli.options import KEY_OPTION, POLICY_OPTION, RUNS_OPTION, SOURCE_OPTION, setting_options
 from contracts.settings import Settings
+from models.pipeline.run import Trigger, now
 
 EXIT_REFUSED = 3
 """A gate said no."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run that is wanted, and why: `resume` and `again` as the options of `retrain` are."""
+
+    settings: Settings
+    policy: str
+    source: Path
+    runs: Path
+    key_path: Path
+    passphrase: bytes | None = field(default=None, repr=False)
+    csv: Path | None = None
+    since_days: float | None = None
+    triggers: tuple[Trigger, ...] = ()
+    resume: str | None = None
+    again: str | None = None
+    as_json: bool = False
+
+    def of(self, *triggers: Trigger, resume: str | None = None) -> "Order":
+        """Return the same for these reasons."""
+        return replace(self, triggers=triggers, resume=resume)
 
 
 @click.command
@@ -19,16 +43,8 @@ EXIT_REFUSED = 3
 @click.option(
     "--from-csv", "csv", type=click.Path(path_type=Path), metavar="DIR", help="Collect a signed CSV file instead."
 )
-@click.option(
-    "--source",
-    type=click.Path(path_type=Path),
-    default=Path(),
-    show_default="here",
-    help="Directory of code, locks and notebooks for the scanners.",
-)
-@click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Where runs lie."
-)
+@SOURCE_OPTION
+@RUNS_OPTION
 @click.option("--resume", metavar="RUN", help="Go on with a run; `last` is the last one.")
 @click.option("--again", metavar="STEP", help="With --resume: do this step again, and all after it.")
 @click.option("--dry-run", is_flag=True, help="Name every step and what it would do.")
@@ -60,49 +76,86 @@ def command(
     Example:
       cardiosentry retrain --since-days 30 --bootstrap localhost:9092
     """
-    from contracts.releases import DAY_MS
     from models.pipeline.policy import default_text, read_policy
+    from models.sign import PRIVATE_KEY_FILE
 
     if print_policy:
         click.echo(default_text(), nl=False)
         return
     text, policy = read_policy(policy_file)
-
-    from cli.passphrase import passphrase_of
-    from cli.releasing import now_ms
-    from cli.retraining import Retraining
-    from cli.retraining_view import View
-    from models.pipeline import run as pipeline
-    from models.pipeline.report import to_html, to_json
-    from models.sign import PRIVATE_KEY_FILE
-
     path = key or Path(settings.keys) / PRIVATE_KEY_FILE
-    since_ms = None if since_days is None else now_ms() - round(since_days * DAY_MS)
-    view = View(as_json or dry_run)
-    retraining = Retraining(settings, policy, source, path, None, csv, since_ms, view.progress)
-    steps = retraining.steps()
     if dry_run:
-        for step in steps:
+        from cli.retraining import Retraining
+
+        for step in Retraining(settings, policy, source, path, None, csv).steps():
             click.echo(f"{step.name:10} {step.does}")
         return
-    trigger = pipeline.Trigger("hand", why, pipeline.now())
-    with pipeline.alone(runs) as free:
-        if not free:
-            click.echo(f"joined the run that is under way: {pipeline.join(runs, trigger)}")
-            return
-        from models.keyfile import KeyFile
+    from cli.passphrase import passphrase_of
 
-        retraining.passphrase = passphrase_of(path)
-        identity = pipeline.interrupted(runs) if resume == "last" else resume
-        workspace = pipeline.open_run(
-            runs, text.encode(), trigger, KeyFile.load(path, retraining.passphrase), resume=identity
+    sys.exit(
+        retrain(
+            Order(
+                settings,
+                text,
+                source,
+                runs,
+                path,
+                passphrase_of(path),
+                csv,
+                since_days,
+                (Trigger("hand", why, now()),),
+                resume,
+                again,
+                as_json,
+            )
         )
-        if again is not None:
-            pipeline.forget(workspace, steps, again)
+    )
+
+
+def retrain(order: Order) -> int:
+    """Do what is ordered, or join the run that is under way; return the exit code. Raises `UserError`."""
+    from cli.releasing import now_ms
+    from cli.retraining import Retraining, check_freeze
+    from cli.retraining_view import View
+    from contracts.releases import DAY_MS
+    from models.keyfile import KeyFile
+    from models.pipeline import run as pipeline
+    from models.pipeline.policy import decode_policy
+    from models.pipeline.report import to_html, to_json
+
+    since_ms = None if order.since_days is None else now_ms() - round(order.since_days * DAY_MS)
+    view = View(order.as_json)
+    retraining = Retraining(
+        order.settings,
+        decode_policy(order.policy),
+        order.source,
+        order.key_path,
+        order.passphrase,
+        order.csv,
+        since_ms,
+        view.progress,
+    )
+    steps = retraining.steps()
+    with pipeline.alone(order.runs) as free:
+        if not free:
+            for trigger in order.triggers:
+                click.echo(f"joined the run that is under way: {pipeline.join(order.runs, trigger)}")
+            return 0
+        check_freeze(order.settings)
+        identity = pipeline.interrupted(order.runs) if order.resume == "last" else order.resume
+        workspace = pipeline.open_run(
+            order.runs,
+            order.policy.encode(),
+            order.triggers,
+            KeyFile.load(order.key_path, order.passphrase),
+            resume=identity,
+        )
+        if order.again is not None:
+            pipeline.forget(workspace, steps, order.again)
         with view.over(workspace.run.id, [step.name for step in steps]):
             passed = pipeline.execute(workspace, steps, view.listen)
         account = to_json(workspace, passed=passed)
-        pipeline.write_whole(workspace.path / "report.json", account)
-        pipeline.write_whole(workspace.path / "report.html", to_html(workspace, text, passed=passed).encode())
+        pipeline.write_whole(workspace.path / "report.html", to_html(workspace, order.policy, passed=passed).encode())
+        pipeline.write_whole(workspace.path / pipeline.ACCOUNT_FILE, account)
         view.end(workspace, account, passed=passed)
-    sys.exit(0 if passed else EXIT_REFUSED)
+    return 0 if passed else EXIT_REFUSED

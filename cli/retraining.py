@@ -16,7 +16,7 @@ from cli.collecting import collect_topics
 from cli.releasing import announce, now_ms, read_releases, release_bundle
 from contracts.errors import UserError
 from contracts.heart_disease import HEART_DISEASE
-from contracts.releases import Release
+from contracts.releases import Containment, Release
 from contracts.settings import Settings
 from models.bundle import MANIFEST_FILE, MODEL_FILE, Manifest, decode_manifest, encode_manifest, write_bundle
 from models.dataset import load_dataset
@@ -239,6 +239,7 @@ class Retraining:
         return Report(step="store", facts={"store": self.settings.store, "files": len(stored)})
 
     def _release(self, workspace: Workspace) -> Report:
+        check_freeze(self.settings)  # it may have come during the run
         digest = str(workspace.done["sign"].report.facts["bundle"])
         key = KeyFile.load(self.key_path, self.passphrase)
         reason = f"retrain {workspace.run.id}"
@@ -287,6 +288,17 @@ class Retraining:
         rows = self._gated_rows(workspace)
         split = msgspec.json.decode((workspace.directory("train") / _ROWS_FILE).read_bytes(), type=_Split)
         return rows.take(np.array(split.train)), rows.take(np.array(split.held_out))
+
+
+def check_freeze(settings: Settings) -> None:
+    """Raise `UserError` while retraining is frozen."""
+    entry = read_releases(settings).in_force("freeze-retraining")
+    if entry is not None:
+        assert isinstance(entry.statement, Containment)  # noqa: S101 - a measure is no other statement
+        by = ", ".join(entry.signed_by)
+        raise UserError(
+            f"retraining is frozen by {by}: {entry.statement.reason}; `cardiosentry contain thaw` lets it go on"
+        )
 
 
 def _rows(snapshot: Snapshot) -> Rows:

@@ -12,8 +12,9 @@ from models.pipeline.compliance.policy import CompliancePolicy
 from models.pipeline.evaluation import EvaluationPolicy
 from models.pipeline.scanners.policy import SecurityPolicy
 from models.pipeline.training import TrainingPolicy
+from models.pipeline.triggers import TriggerPolicy
 
-_SECTIONS = ("collect", "security", "compliance", "training", "evaluation", "attacks")
+_SECTIONS = ("collect", "security", "compliance", "training", "evaluation", "attacks", "triggers")
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -25,6 +26,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     training: TrainingPolicy = TrainingPolicy()
     evaluation: EvaluationPolicy = EvaluationPolicy()
     attacks: AttackPolicy = AttackPolicy()
+    triggers: TriggerPolicy = TriggerPolicy()
 
 
 def default_text() -> str:
@@ -39,8 +41,13 @@ def read_policy(path: Path | None) -> tuple[str, Policy]:
     """
     try:
         text = default_text() if path is None else path.read_text("utf-8")
-        return text, msgspec.toml.decode(text, type=Policy)
+        return text, decode_policy(text)
     except OSError as error:
         raise UserError(f"{path}: expected a policy of the pipeline: {error.strerror}") from None
     except ValueError as error:  # not UTF-8, not TOML, not of this form
         raise UserError(f"{path or 'policy'}: expected a policy of the pipeline: {error}") from None
+
+
+def decode_policy(text: str) -> Policy:
+    """Return what a policy's text says; raises `ValueError` for what is none."""
+    return msgspec.toml.decode(text, type=Policy)

@@ -28,10 +28,14 @@ from models.provenance import file_of, state
 _DONE_FILE = "report.json"
 _RUN_FILE = "run.json"
 _LOCK_FILE = "lock"
+ACCOUNT_FILE = "report.json"
+"""What a run came to: a run without it is unfinished."""
+
+_BEGIN_S = 10.0  # from the lock to the run's file
 
 
 class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a run was made: its kind (hand, timer, outcomes, drift, commit) and what it says of itself."""
+    """Why a run was made: its kind (hand, timer, outcomes, alert, commit) and what it says of itself."""
 
     kind: str
     says: str
@@ -120,28 +124,46 @@ def forget(workspace: Workspace, steps: Sequence[Step], name: str) -> None:
         shutil.rmtree(workspace.directory(later), ignore_errors=True)
 
 
-def open_run(runs: Path, policy: bytes, trigger: Trigger, key: KeyProvider, *, resume: str | None = None) -> Workspace:
+def open_run(
+    runs: Path, policy: bytes, triggers: tuple[Trigger, ...], key: KeyProvider, *, resume: str | None = None
+) -> Workspace:
     """Return a new run below `runs`, or the one named `resume`; raises `UserError` if there is none of that name."""
     digest = hashlib.sha256(policy).hexdigest()
     if resume is not None:
         path = runs / resume
         try:
-            run = msgspec.json.decode((path / _RUN_FILE).read_bytes(), type=RunFile)
+            run = msgspec.structs.replace(read_run(path), policy=digest)
         except (OSError, msgspec.DecodeError):
             raise UserError(f"{path}: expected a run that was interrupted, found none") from None
-        run = msgspec.structs.replace(run, policy=digest)
     else:
         identity = datetime.now(UTC).strftime("%Y%m%dT%H%M%S") + f"-{os.urandom(2).hex()}"
-        path, run = runs / identity, RunFile(identity, digest, (trigger,))
+        path, run = runs / identity, RunFile(identity, digest, triggers)
         path.mkdir(parents=True)
     write_whole(path / _RUN_FILE, msgspec.json.encode(run))
+    (runs / _LOCK_FILE).write_text(run.id)
     return Workspace(path, run, key)
 
 
 def interrupted(runs: Path) -> str | None:
     """Return the id of the last run, if one began: it may be done, and then nothing of it is done again."""
-    found = sorted(path.parent.name for path in runs.glob(f"*/{_RUN_FILE}"))
-    return found[-1] if found else None
+    found = all_runs(runs)
+    return found[-1].name if found else None
+
+
+def unfinished(runs: Path) -> bool:
+    """Whether the last run came to no account: it was interrupted, or is under way."""
+    found = all_runs(runs)
+    return bool(found) and not (found[-1] / ACCOUNT_FILE).exists()
+
+
+def all_runs(runs: Path) -> list[Path]:
+    """Return the directories of all runs, the oldest first."""
+    return sorted(path.parent for path in runs.glob(f"*/{_RUN_FILE}"))
+
+
+def read_run(path: Path) -> RunFile:
+    """Return what the run in a directory is."""
+    return msgspec.json.decode((path / _RUN_FILE).read_bytes(), type=RunFile)
 
 
 @contextmanager
@@ -154,16 +176,19 @@ def alone(runs: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
+        lock.truncate(0)
         yield True
 
 
 def join(runs: Path, trigger: Trigger) -> str:
     """Note a trigger with the run that is under way, and return that run's id."""
-    identity = interrupted(runs)
-    if identity is None:
-        raise UserError(f"{runs}: expected the run that is under way, it has not begun yet; try again")
+    until = time.monotonic() + _BEGIN_S
+    while not (identity := (runs / _LOCK_FILE).read_text()):
+        if time.monotonic() > until:
+            raise UserError(f"{runs}: expected the run that is under way, it has not begun yet; try again")
+        time.sleep(0.05)
     path = runs / identity / _RUN_FILE
-    run = msgspec.json.decode(path.read_bytes(), type=RunFile)
+    run = read_run(path.parent)
     write_whole(path, msgspec.json.encode(msgspec.structs.replace(run, triggers=(*run.triggers, trigger))))
     return identity
 
@@ -228,4 +253,14 @@ def _read_done(directory: Path, rests_on: str) -> Done | None:
 
 def now() -> str:
     """Return the time as provenance writes it, RFC 3339."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return to_time(time.time_ns() // 1_000_000)
+
+
+def from_time(text: str) -> int:
+    """Return a time of provenance in epoch milliseconds."""
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def to_time(at_ms: int) -> str:
+    """Return a time (epoch milliseconds) as provenance writes it, RFC 3339."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -51,7 +51,7 @@ def steps() -> Steps:
 
 
 def run_of(path: Path, policy: bytes = b"policy", resume: str | None = None) -> Workspace:
-    return open_run(path, policy, HAND, KEY, resume=resume)
+    return open_run(path, policy, (HAND,), KEY, resume=resume)
 
 
 def test_a_run_does_every_step_and_its_statements_are_a_whole_chain(tmp_path: Path, steps: Steps) -> None:
