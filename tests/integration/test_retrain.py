@@ -132,8 +132,8 @@ def test_outcomes_become_a_challenger_with_its_whole_provenance_that_a_person_ma
     assert system.serving.exits() == []
 
 
-def champion_of(serving: Serving) -> str:
-    lines = serving.get("/metrics")[1].splitlines()
+def champion_of(serving: Serving, slot: int = 0) -> str:
+    lines = serving.get("/metrics", slot)[1].splitlines()
     return "".join(line for line in lines if line.startswith("cardiosentry_model_info{") and "champion" in line)
 
 
