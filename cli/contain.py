@@ -1,10 +1,13 @@
 """`cardiosentry contain`."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cli.options import KEY_OPTION, REASON_OPTION, setting_options
+from contracts.releases import EVERYTHING, Measure
 from contracts.settings import Settings
 
 
@@ -13,15 +16,70 @@ def command() -> None:
     """Contain an incident, by signed statements that every process obeys within seconds.
 
     \b
-    Example: cardiosentry contain freeze --reason "outcomes of ward 7 look poisoned"
-    To take a model away or go back to an earlier one: cardiosentry revoke, cardiosentry rollback
+    Example:
+      cardiosentry contain block st-mary/icu --reason "its pump repeats itself"
+    \b
+    To take a model away: cardiosentry revoke; to go back to an earlier one: cardiosentry rollback
     """
 
 
-@command.command
-@REASON_OPTION
-@KEY_OPTION
-@setting_options("bootstrap", "topic_prefix", "keys")
+def _act(function: Callable[..., None]) -> click.Command:
+    """Make a command of a function of the settings, the subject, the reason and the key."""
+    made: click.Command = command.command(
+        REASON_OPTION(KEY_OPTION(setting_options("bootstrap", "topic_prefix", "keys")(function)))
+    )
+    return made
+
+
+@_act
+@click.argument("source")
+def block(settings: Settings, source: str, reason: str, key: Path | None) -> None:
+    """Send every record of SOURCE, and of all below it, to quarantine until it is unblocked.
+
+    \b
+    Example:
+      cardiosentry contain block st-mary/icu --reason "its pump repeats itself" --bootstrap localhost:9092
+    """
+    _announce(settings, key, "block-source", _source(source), reason=reason)
+
+
+@_act
+@click.argument("source")
+def unblock(settings: Settings, source: str, reason: str, key: Path | None) -> None:
+    """Score SOURCE again; takes a person's key. What is in quarantine stays there.
+
+    \b
+    Example:
+      cardiosentry contain unblock st-mary/icu --reason "pump exchanged" --bootstrap localhost:9092
+    """
+    _announce(settings, key, "block-source", _source(source), reason=reason, lifted=True)
+
+
+@_act
+@click.argument("key_id")
+def revoke_key(settings: Settings, key_id: str, reason: str, key: Path | None) -> None:
+    """Send every record by the source key KEY_ID to quarantine; its source goes on with another key.
+
+    \b
+    Example:
+      cardiosentry contain revoke-key st-mary-icu-3fa9b210 --reason "laptop stolen" --bootstrap localhost:9092
+    """
+    _announce(settings, key, "revoke-key", key_id, reason=reason)
+
+
+@_act
+@click.argument("key_id")
+def restore_key(settings: Settings, key_id: str, reason: str, key: Path | None) -> None:
+    """Believe the source key KEY_ID again; takes a person's key.
+
+    \b
+    Example:
+      cardiosentry contain restore-key st-mary-icu-3fa9b210 --reason "wrong key named" --bootstrap localhost:9092
+    """
+    _announce(settings, key, "revoke-key", key_id, reason=reason, lifted=True)
+
+
+@_act
 def freeze(settings: Settings, reason: str, key: Path | None) -> None:
     """Freeze retraining: no run begins, none ends in a release, and workers refuse what unattended keys release.
 
@@ -29,13 +87,10 @@ def freeze(settings: Settings, reason: str, key: Path | None) -> None:
     Example:
       cardiosentry contain freeze --reason "outcomes of ward 7 look poisoned" --bootstrap localhost:9092
     """
-    _announce(settings, key, reason=reason, lifted=False)
+    _announce(settings, key, "freeze-retraining", EVERYTHING, reason=reason)
 
 
-@command.command
-@REASON_OPTION
-@KEY_OPTION
-@setting_options("bootstrap", "topic_prefix", "keys")
+@_act
 def thaw(settings: Settings, reason: str, key: Path | None) -> None:
     """Let retraining go on; takes a person's key.
 
@@ -43,18 +98,48 @@ def thaw(settings: Settings, reason: str, key: Path | None) -> None:
     Example:
       cardiosentry contain thaw --reason "ward 7 left out of collection" --bootstrap localhost:9092
     """
-    _announce(settings, key, reason=reason, lifted=True)
+    _announce(settings, key, "freeze-retraining", EVERYTHING, reason=reason, lifted=True)
 
 
-def _announce(settings: Settings, key: Path | None, *, reason: str, lifted: bool) -> None:
+@command.command("list")
+@setting_options("bootstrap", "topic_prefix", "keys")
+def list_(settings: Settings) -> None:
+    """List the measures in force: what, since when, by whom and why.
+
+    \b
+    Example:
+      cardiosentry contain list --bootstrap localhost:9092
+    """
+    from cli.releasing import read_releases
+    from cli.tables import print_table, when
+
+    rows = []
+    for entry in read_releases(settings).measures():
+        act: Any = entry.statement
+        rows.append((act.measure, act.subject, when(act.created_at), ", ".join(entry.signed_by), act.reason))
+    print_table(("measure", "of", "since", "signed by", "reason"), rows)
+
+
+def _source(source: str) -> str:
+    from contracts.identifiers import is_source
+
+    if not is_source(source):
+        raise click.BadParameter(f"expected a source like site/ward/device in lower case, got {source!r}")
+    return source
+
+
+def _announce(
+    settings: Settings, key: Path | None, measure: Measure, subject: str, *, reason: str, lifted: bool = False
+) -> None:
     from cli.releasing import announce, now_ms, read_releases, signing_key
     from models.release import sign_containment
 
     signer = signing_key(settings, key)
     log = read_releases(settings)
-    if (log.in_force("freeze-retraining") is None) == lifted:
-        click.echo(f"retraining is {'not ' * lifted}frozen already")
+    what = measure if subject == EVERYTHING else f"{measure} {subject}"
+    if (log.in_force(measure, subject) is None) == lifted:
+        click.echo(f"{what}: {'not ' * lifted}in force already")
         return
-    statement = sign_containment("freeze-retraining", log, signer, lifted=lifted, reason=reason, now_ms=now_ms())
+    statement = sign_containment(measure, subject, log, signer, lifted=lifted, reason=reason, now_ms=now_ms())
     announce(settings, log, statement)
-    click.echo("retraining goes on" if lifted else "retraining is frozen")
+    click.echo(f"{what}: {'lifted' if lifted else 'in force'}")

@@ -33,7 +33,7 @@ _COMMANDS = {
     "approve": "Sign what waits for further signers.",
     "rollback": "Let an earlier model score again.",
     "revoke": "Take a model away from every worker, for ever.",
-    "contain": "Contain an incident: freeze retraining.",
+    "contain": "Contain an incident: block a source, revoke its key, freeze retraining.",
     "baseline": "Measure drift against this hospital's own patients.",
     "models": "Say which models are live, since when and by whom.",
     "trust": "Say who may release what, and change it.",

@@ -158,7 +158,7 @@ def _timeline_rows(entry: Entry, changes: Sequence[Transition]) -> Iterator[tupl
             said = f"baseline {statement.version}" + " withdraws" * (statement.statistics is None)
             digest = statement.digest
         case Containment():
-            said, digest = f"{statement.measure} {statement.version}" + " lifted" * statement.lifted, ""
+            said, digest = f"{'end of ' * statement.lifted}{statement.measure} {statement.subject}", ""
         case Step():
             said, digest = statement.stage, statement.digest
     head, tail = (when(statement.created_at), said), (", ".join(entry.signed_by), _reason(statement))

@@ -47,7 +47,7 @@ SIGNAL_OF: dict[Reason, Signal] = {
     Reason.REPEATED: "changed",
     Reason.OUT_OF_RANGE: "implausible",
 }
-"""What a record that went to quarantine is a sign of."""
+"""What a record that went to quarantine is a sign of; one of a blocked source is a sign of nothing new."""
 
 MAX_SAMPLES = 3
 MAX_SOURCES = 200

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Iterable
 
 PATIENT_ID = r"pp1_[a-z2-7]{26}"
 PATIENT_ID_CHARS = 30
@@ -34,3 +35,12 @@ def pseudonym(key: bytes, record_number: str) -> str:
 def is_source(text: str) -> bool:
     """Whether `text` is a source: site/ward/device, lower case, one to four parts."""
     return re.fullmatch(SOURCE, text) is not None
+
+
+def is_below(source: str, bounds: Iterable[str]) -> bool:
+    """Whether a source is one of `bounds` or below it: `uci` has `uci/cleveland` below it.
+
+    >>> is_below("uci/cleveland", ["uci"]), is_below("uci2", ["uci"])
+    (True, False)
+    """
+    return any(source == bound or source.startswith(bound + "/") for bound in bounds)

@@ -12,7 +12,7 @@ from hmac import compare_digest
 import msgspec
 
 from contracts.errors import InvalidRecord, UserError
-from contracts.identifiers import PATIENT_ID_CHARS, is_source
+from contracts.identifiers import PATIENT_ID_CHARS, is_below, is_source
 from contracts.reasons import Reason
 
 KEY_ID_HEADER = "cs-key-id"
@@ -54,7 +54,7 @@ class SourceKey(msgspec.Struct, frozen=True):
             raise ValueError(f"key {self.key_id}: expected at least one source of the form site/ward/device")
 
     def covers(self, source: str) -> bool:
-        return any(source == bound or source.startswith(bound + "/") for bound in self.sources)
+        return is_below(source, self.sources)
 
     def __repr__(self) -> str:
         return f"SourceKey({self.key_id!r}, sources={self.sources!r})"
@@ -71,8 +71,9 @@ class _KeyEntry(msgspec.Struct, forbid_unknown_fields=True):
 class Keyring:
     """The keys that a worker accepts, by key id. Rotation is two entries for a while."""
 
-    def __init__(self, keys: Mapping[str, SourceKey]) -> None:
+    def __init__(self, keys: Mapping[str, SourceKey], revoked: frozenset[str] = frozenset()) -> None:
         self._keys = dict(keys)
+        self._revoked = {key_id.encode() for key_id in revoked}
         self._verifiers = {key_id.encode(): _Verifier(key) for key_id, key in keys.items()}
 
     @classmethod
@@ -92,6 +93,10 @@ class Keyring:
             raise UserError(f"{origin}: expected tables with `secret` and `sources`: {error}") from None
         except ValueError as error:
             raise UserError(f"{origin}: expected secrets of 64 hex digits and valid sources: {error}") from None
+
+    def without(self, revoked: frozenset[str]) -> "Keyring":
+        """Return the same without the keys of these ids, of which it says that they are revoked."""
+        return Keyring({key_id: key for key_id, key in self._keys.items() if key_id not in revoked}, revoked)
 
     def covers(self, source: str) -> bool:
         """Whether any key may speak for `source`."""
@@ -138,6 +143,8 @@ class Keyring:
             return False
         verifier = self._verifiers.get(key_id or b"")
         if verifier is None:
+            if key_id in self._revoked:
+                raise InvalidRecord(Reason.BLOCKED, "expected a key that is not revoked")
             raise InvalidRecord(Reason.MAC_KEY_UNKNOWN, "expected a key id of the keyring")
         if not compare_digest(verifier.mac(key, value), mac or b""):
             raise InvalidRecord(Reason.MAC_WRONG, "expected the MAC of this key and value by its key id")

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     MAC_KEY_UNKNOWN = "mac_key_unknown"
     MAC_WRONG = "mac_wrong"
     SOURCE_NOT_BOUND = "source_not_bound"  # a valid MAC by a key that may not speak for this source
+    BLOCKED = "blocked"  # its source is blocked or its key revoked while an incident is contained
     FUTURE = "future"  # observed later than the allowed clock skew
     REPEATED = "repeated"  # an event id that came before, with other bytes
     OUT_OF_RANGE = "out_of_range"  # a feature outside its hard range or not one of its codes

@@ -87,18 +87,32 @@ class Baseline(_Statement, frozen=True, kw_only=True):
     statistics: ReferenceStatistics | None = None
 
 
-Measure = Literal["freeze-retraining"]
+Measure = Literal["freeze-retraining", "block-source", "revoke-key"]
 """What contains an incident; models/release_log.py says what follows from each."""
+
+EVERYTHING = "*"
+"""The subject of a measure that has none."""
 
 
 class Containment(_Statement, frozen=True, kw_only=True):
-    """A measure against an incident is in force from now on, or `lifted`. `version` counts up within the measure."""
+    """A measure against an incident is in force from now on, or `lifted`.
+
+    `subject` is the source or the id of the source's key. `version` counts up within the measure and its subject.
+    """
 
     measure: Measure
+    subject: Text = EVERYTHING
     version: Annotated[int, msgspec.Meta(ge=1)]
     lifted: bool = False
     created_at: Time
     reason: Text
+
+
+class Contained(msgspec.Struct, frozen=True):
+    """What workers send to quarantine: records of these sources and all below them, and by these keys, by their ids."""
+
+    sources: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
 
 
 class Step(_Statement, frozen=True, kw_only=True):

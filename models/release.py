@@ -90,11 +90,13 @@ def sign_revocation(digest: str, key: KeyProvider, *, reason: str, now_ms: int) 
 
 
 def sign_containment(
-    measure: Measure, log: ReleaseLog, key: KeyProvider, *, lifted: bool, reason: str, now_ms: int
+    measure: Measure, subject: str, log: ReleaseLog, key: KeyProvider, *, lifted: bool, reason: str, now_ms: int
 ) -> bytes:
     """Return the next statement of a measure, signed by `key`: in force from now on, or `lifted`."""
-    version = log.next_measure_version(measure)
-    statement = Containment(measure=measure, version=version, lifted=lifted, created_at=now_ms, reason=reason)
+    version = log.next_measure_version(measure, subject)
+    statement = Containment(
+        measure=measure, subject=subject, version=version, lifted=lifted, created_at=now_ms, reason=reason
+    )
     return encode_envelope(seal(CONTAINMENT_TYPE, msgspec.json.encode(statement), [key]))
 
 

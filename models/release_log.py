@@ -12,12 +12,14 @@ from contracts.errors import ModelRejected
 from contracts.releases import (
     BASELINE_TYPE,
     CONTAINMENT_TYPE,
+    EVERYTHING,
     RELEASE_TYPE,
     REVOCATION_TYPE,
     ROLES,
     ROOT_TYPE,
     STEP_TYPE,
     Baseline,
+    Contained,
     Containment,
     Measure,
     Release,
@@ -51,7 +53,10 @@ class Entry:
 
 
 class ReleaseLog:
-    """The accepted statements so far, and what follows from them."""
+    """The accepted statements so far, and what follows from them.
+
+    `contained` is what workers send to quarantine, replaced whole: another thread may read it.
+    """
 
     def __init__(self, trust: Trust) -> None:
         self.trust = trust
@@ -60,7 +65,8 @@ class ReleaseLog:
         self._highest: dict[Role, int] = {}
         self._releases: dict[Role, list[Release]] = {role: [] for role in ROLES}
         self._baselines: dict[str, Baseline] = {}
-        self._measures: dict[Measure, Entry] = {}
+        self.contained = Contained()
+        self._measures: dict[tuple[Measure, str], Entry] = {}
         self._trust_of: dict[tuple[Role, int], Trust] = {}
         self._seen: set[bytes] = set()
 
@@ -106,14 +112,18 @@ class ReleaseLog:
         newest = self._baselines.get(digest)
         return newest.version + 1 if newest else 1
 
-    def in_force(self, measure: Measure) -> Entry | None:
+    def in_force(self, measure: Measure, subject: str = EVERYTHING) -> Entry | None:
         """Return the statement by which a measure is in force, None where it is not."""
-        entry = self._measures.get(measure)
+        entry = self._measures.get((measure, subject))
         return entry if entry and not _act(entry).lifted else None
 
-    def next_measure_version(self, measure: Measure) -> int:
+    def measures(self) -> Sequence[Entry]:
+        """Return the statements of all measures in force."""
+        return [entry for entry in self._measures.values() if not _act(entry).lifted]
+
+    def next_measure_version(self, measure: Measure, subject: str) -> int:
         """Return the version that the next statement of a measure takes."""
-        entry = self._measures.get(measure)
+        entry = self._measures.get((measure, subject))
         return _act(entry).version + 1 if entry else 1
 
     def next_version(self, role: Role) -> int:
@@ -144,15 +154,20 @@ class ReleaseLog:
                 self._baselines[baseline.digest] = baseline
                 return Entry(baseline, _names(self.trust.root.signers, by))
             case kind if kind == CONTAINMENT_TYPE:
-                acts = {measure: _act(entry).version for measure, entry in self._measures.items()}
+                acts = {subject: _act(entry).version for subject, entry in self._measures.items()}
                 act, by = verify_containment(self.trust, content, acts)
-                self._measures[act.measure] = Entry(act, _names(self.trust.root.signers, by))
-                return self._measures[act.measure]
+                entry = Entry(act, _names(self.trust.root.signers, by))
+                self._measures[act.measure, act.subject] = entry
+                self.contained = Contained(self._subjects("block-source"), self._subjects("revoke-key"))
+                return entry
             case kind if kind == STEP_TYPE:
                 step, by = verify_step(self.trust, content)
                 return Entry(step, _names(self.trust.root.signers, by))
             case _:
                 raise ModelRejected("record: expected a statement about a model or a trust root, got another")
+
+    def _subjects(self, measure: Measure) -> frozenset[str]:
+        return frozenset(_act(entry).subject for entry in self.measures() if _act(entry).measure == measure)
 
     def _check_freeze(self, release: Release, by: Iterable[str]) -> None:
         """While retraining is frozen no release counts that unattended keys alone signed."""

@@ -156,22 +156,22 @@ def verify_baseline(trust: Trust, content: bytes, highest: Mapping[str, int]) ->
 
 
 def verify_containment(
-    trust: Trust, content: bytes, highest: Mapping[Measure, int]
+    trust: Trust, content: bytes, highest: Mapping[tuple[Measure, str], int]
 ) -> tuple[Containment, frozenset[str]]:
     """Return a measure that a signer who may revoke signed, and the ids of the keys that signed it.
 
-    Lifting one takes a person among those. `highest` is the highest version ever accepted of each measure. As with a
-    revocation, the trust root's end does not stop it. Raises `ModelRejected`.
+    Lifting one takes a person among those. `highest` is the highest version ever accepted of each measure and subject.
+    As with a revocation, the trust root's end does not stop it. Raises `ModelRejected`.
     """
     envelope, signed_by = _signed(trust, content, CONTAINMENT_TYPE)
     act = _parse(envelope.payload, Containment, "containment")
-    name = f"containment {act.measure} {act.version}"
+    name = f"containment {act.measure} {act.subject} {act.version}"
     entitled = [trust.root.signers[key] for key in signed_by if trust.root.signers[key].may_revoke]
     if not entitled:
         raise ModelRejected(f"{name}: expected a signer who may revoke, got none")
     if act.lifted and not any(signer.kind == "person" for signer in entitled):
         raise ModelRejected(f"{name}: expected a person to lift it, got none")
-    last = highest.get(act.measure, 0)
+    last = highest.get((act.measure, act.subject), 0)
     if act.version <= last:
         raise ModelRejected(f"{name}: expected a version above {last}, the highest there was of this measure")
     return act, signed_by

@@ -108,6 +108,7 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
         "keyring": read_keyring(keys, required=settings.require_mac),
         "require_mac": settings.require_mac,
         "max_future_ms": settings.max_future_s * 1000,
+        "contained": lambda: releases.contained,
     }
     events_topic, outcomes_topic, signals_topic = (
         settings.topic_prefix + topic.name for topic in (EVENTS, OUTCOMES, SIGNALS)

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from operator import attrgetter
+from operator import attrgetter, not_
 from typing import Generic, TypeVar
 
 from contracts.codec import decoder, explain
 from contracts.errors import InvalidRecord
 from contracts.events import Event, Outcome
-from contracts.identifiers import EVENT_ID, PATIENT_ID, is_source
+from contracts.identifiers import EVENT_ID, PATIENT_ID, is_below, is_source
 from contracts.mac import Keyring
 from contracts.reasons import Reason
+from contracts.releases import Contained
 from stream_app.batch import Batch
 from stream_app.forms import FixedForm
 
@@ -53,16 +54,25 @@ class Decoded(Generic[R]):
 class Decoder(Generic[R]):
     """Decodes one kind of record and checks all that does not depend on a model.
 
-    `time_field` is the field that must not lie in the future; `require_mac` refuses records without a MAC.
+    `time_field` is the field that must not lie in the future; `require_mac` refuses records without a MAC. `contained`
+    says whose records are refused now.
     """
 
     def __init__(
-        self, record_type: type[R], time_field: str, keyring: Keyring, *, require_mac: bool, max_future_ms: int
+        self,
+        record_type: type[R],
+        time_field: str,
+        keyring: Keyring,
+        *,
+        require_mac: bool,
+        max_future_ms: int,
+        contained: Callable[[], Contained] = Contained,
     ) -> None:
         self._decode: Callable[[bytes], R] = decoder(record_type)
         self._time = attrgetter(time_field)
         self._time_field = time_field
-        self._keyring = keyring
+        self._whole_keyring = self._keyring = keyring
+        self._contained_now, self._contained = contained, Contained()
         self._require_mac = require_mac
         self._max_future_ms = max_future_ms
         self._known_sources: set[str] = set()
@@ -92,13 +102,15 @@ class Decoder(Generic[R]):
             found.setdefault(
                 position, InvalidRecord(Reason.KEY_MISMATCH, "expected the patient_id as the record's key")
             )
+        self._contain()
+        for position in self._blocked(sources):
+            found.setdefault(position, InvalidRecord(Reason.BLOCKED, "expected a source that is not blocked"))
         decoded.authenticated, wrong = self._keyring.authenticate(headers, keys, values, sources)
         for position, error in wrong.items():
             found.setdefault(position, error)
         if self._require_mac and not all(decoded.authenticated):
-            for position, authenticated in enumerate(decoded.authenticated):
-                if not authenticated:
-                    found.setdefault(position, InvalidRecord(Reason.MAC_MISSING, "expected a MAC by the source's key"))
+            for position in compress(range(len(records)), map(not_, decoded.authenticated)):
+                found.setdefault(position, InvalidRecord(Reason.MAC_MISSING, "expected a MAC by the source's key"))
         times = list(map(self._time, records))
         latest = now_ms + self._max_future_ms
         if max(times) > latest or min(times) < 0:
@@ -129,6 +141,19 @@ class Decoder(Generic[R]):
             except (ValueError, RecursionError) as error:
                 rejected[row] = explain(error)
         return Decoded(records, rows, [], rejected)
+
+    def _contain(self) -> None:
+        """Take over what is to be refused now."""
+        contained = self._contained_now()
+        if contained != self._contained:
+            self._contained = contained
+            self._keyring = self._whole_keyring.without(contained.keys)
+
+    def _blocked(self, sources: list[str]) -> list[int]:
+        if not self._contained.sources:
+            return []
+        blocked = {source for source in set(sources) if is_below(source, self._contained.sources)}
+        return [position for position, source in enumerate(sources) if source in blocked]
 
     def _bad_sources(self, sources: list[str]) -> list[int]:
         unknown = set(sources) - self._known_sources

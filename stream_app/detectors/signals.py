@@ -57,9 +57,11 @@ def of_outcomes(batch: Batch, decoded: Decoded[Outcome], matched: Matched, now_m
 def _add_rejected(found: "_Found", batch: Batch, decoded: Decoded[Event] | Decoded[Outcome]) -> None:
     by_signal: dict[Signal, list[tuple[str, str]]] = {}
     for row, error in decoded.rejected.items():
-        by_signal.setdefault(SIGNAL_OF[error.reason], []).append((decoded.claimed.get(row, ""), batch.origin(row)))
-    for signal, seen in by_signal.items():
-        found.add(signal, seen)
+        signal = SIGNAL_OF.get(error.reason)
+        if signal is not None:
+            by_signal.setdefault(signal, []).append((decoded.claimed.get(row, ""), batch.origin(row)))
+    for each, seen in by_signal.items():
+        found.add(each, seen)
 
 
 class _Found:

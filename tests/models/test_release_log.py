@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from contracts.errors import ModelRejected
-from contracts.releases import DAY_MS, Role
+from contracts.releases import DAY_MS, Contained, Role
 from models.release_log import ReleaseLog
 from models.trust import first_root
 from tests.models.signers import (
@@ -227,4 +227,17 @@ def test_an_old_freeze_does_not_come_back_when_it_is_written_again() -> None:
     assert log.read(frozen) is None
     with pytest.raises(ModelRejected, match="expected a version above 2"):
         log.read(again)
+    assert log.in_force("freeze-retraining") is None
+
+
+def test_measures_count_by_their_subject() -> None:
+    log = log_of(
+        containment(measure="block-source", subject="st-mary/icu"),
+        containment(measure="block-source", subject="st-mary/ward-7"),
+        containment(measure="revoke-key", subject="st-mary-3fa9"),
+    )
+    assert log.contained == Contained(frozenset({"st-mary/icu", "st-mary/ward-7"}), frozenset({"st-mary-3fa9"}))
+    log.read(containment(measure="block-source", subject="st-mary/icu", version=2, lifted=True))
+    assert log.contained == Contained(frozenset({"st-mary/ward-7"}), frozenset({"st-mary-3fa9"}))
+    assert len(log.measures()) == 2
     assert log.in_force("freeze-retraining") is None

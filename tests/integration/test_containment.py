@@ -1,0 +1,98 @@
+"""`cardiosentry contain` on a real Kafka: workers obey within seconds, nothing is lost, and all of it is audited."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli.main import cardiosentry
+from contracts.reasons import Reason
+from producers.sources import SourceRecord
+from tests.integration.stream import Patients, Stream
+from tests.support.broker import Broker
+from tests.support.serving import Serving
+from tests.support.site import Site
+from tests.support.waiting import wait_for
+
+OBEYED_S = 30.0
+
+
+class System:
+    """A worker, its stream and the commands of whoever is on duty."""
+
+    def __init__(self, kafka: Broker, site: Site, directory: Path) -> None:
+        prefix = kafka.topics("contain")
+        own = Site(site.bundle, site.keys, directory / "store")
+        self.stream, self.patients, self.site = Stream(kafka, prefix), Patients(own, seed=5), own
+        self.serving = Serving(own, kafka.bootstrap, prefix, directory / "log")
+        self._options = ("--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, "--keys", str(own.keys))
+
+    def said(self, *arguments: str) -> str:
+        done = CliRunner().invoke(cardiosentry, [*arguments, *self._options])
+        assert done.exit_code == 0, done.output + str(done.exception)
+        return done.output
+
+    def contain(self, *arguments: str) -> None:
+        """Announce a measure and wait until the worker has read it."""
+        read = self.serving.text().count("release log offset=")
+        self.said("contain", *arguments, "--reason", "a test")
+        wait_for(lambda: self.serving.text().count("release log offset=") > read, OBEYED_S, self.serving.text)
+
+    def score(self) -> dict[str, set[str]]:
+        """Send events of every site; return the sites that were scored and, by reason, those in quarantine."""
+        events = self.patients.events(200)
+        places = self.stream.produce(events)
+        out = self.stream.outputs(explain=self.serving.text)
+        at = dict(zip(places, events, strict=True))
+        scored = {event.event_id: event for event in events}
+        assert len(out.predictions) + len(out.quarantined) == len(events)
+        found = {"scored": {site_of(scored[each]) for each in out.event_ids}}
+        for origin, reason in out.reasons.items():
+            found.setdefault(reason, set()).add(site_of(at[origin]))
+        return found
+
+
+def site_of(record: SourceRecord) -> str:
+    return record.source.split("/")[1]
+
+
+@pytest.fixture
+def system(kafka: Broker, site: Site, tmp_path: Path) -> Iterator[System]:
+    found = System(kafka, site, tmp_path)
+    with found.serving:
+        found.serving.start().wait_until_ready()
+        yield found
+
+
+def test_a_source_is_blocked_and_its_key_revoked_within_seconds_and_taken_back(system: System) -> None:
+    everything = {"scored": {"cleveland", "hungary", "switzerland", "long-beach"}}
+    assert system.score() == everything
+    system.contain("block", "synthetic/hungary")
+    assert system.score() == {"scored": everything["scored"] - {"hungary"}, Reason.BLOCKED: {"hungary"}}
+    system.contain("unblock", "synthetic/hungary")
+    assert system.score() == everything
+    key = system.site.keyring.key_for("synthetic").key_id
+    system.contain("revoke-key", key)
+    assert key in system.said("contain", "list")
+    assert system.score() == {"scored": set(), Reason.BLOCKED: everything["scored"]}
+    system.contain("restore-key", key)
+    assert system.score() == everything
+    assert system.said("contain", "list").count("synthetic") == 0
+
+    trail = [json.loads(line) for line in system.said("models", "timeline", "--json").splitlines()]
+    assert [each["statement"] for each in trail][-4:] == [
+        "block-source synthetic/hungary",
+        "end of block-source synthetic/hungary",
+        f"revoke-key {key}",
+        f"end of revoke-key {key}",
+    ]
+    assert all(each["signed by"] and each["reason"] == "a test" for each in trail[-4:])
+
+
+def test_a_worker_that_starts_later_obeys_too(system: System) -> None:
+    system.contain("block", "synthetic/hungary")
+    system.serving.stop()
+    system.serving.start().wait_until_ready()
+    assert system.score()[Reason.BLOCKED] == {"hungary"}
