@@ -94,8 +94,10 @@ class Tally:
         self._began = self._began or (self.events_sent, now_s)
 
     def alerted(self, value: bytes, now_s: float) -> None:
-        """Note an alert that was read at `now_s`, by the clock of `attack_began`."""
+        """Note an alert that was read at `now_s`, by the clock of `attack_began`; what ended is none."""
         alert = self._alert(value)
+        if alert.event.action == "ended":
+            return
         first = self.alerts.get(alert.rule.id)
         if first is None:
             since = (

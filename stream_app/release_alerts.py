@@ -1,4 +1,7 @@
-"""What a worker reports of releases, as ECS documents on security-alerts: once each, never a flood."""
+"""What a worker reports of releases, as ECS documents on security-alerts: once each, never a flood.
+
+That there is no champion is told again every ten minutes, and when there is one.
+"""
 
 import time
 from collections.abc import Callable
@@ -20,6 +23,7 @@ CUT = Rule("release-log-cut", "Records of model-releases deleted", "1", _RUNBOOK
 SHADOW_FAILED = Rule("shadow-failed", "Model on trial failed", "1", _RUNBOOKS + "shadow-failed.md")
 
 _WEEK_MS = 7 * DAY_MS
+_TOLD_AGAIN_MS = 600_000
 _REFUSALS_A_MINUTE = 6
 _MAX_REMEMBERED = 10_000
 
@@ -34,6 +38,7 @@ class ReleaseAlerts:
         self._said: set[str] = set()
         self._refusals: list[float] = []
         self._not_said = 0
+        self._no_champion_ms: int | None = None
 
     def refused(self, why: str, origin: str) -> None:
         """Report a record or a bundle that failed a check; beyond a few a minute they are counted."""
@@ -72,9 +77,13 @@ class ReleaseAlerts:
     def state(self, releases: ReleaseLog, champion: LoadedModel | None, now_ms: int) -> None:
         """Report that nothing scores, or that what scores is about to end."""
         if champion is None:
-            self._say(NO_CHAMPION.id, NO_CHAMPION, "expected a champion that may score, found none", "critical", {})
+            if self._no_champion_ms is None or now_ms - self._no_champion_ms >= _TOLD_AGAIN_MS:
+                self._no_champion_ms = now_ms
+                self._tell(NO_CHAMPION, "expected a champion that may score, found none", "critical", {})
             return
-        self._said.discard(NO_CHAMPION.id)
+        if self._no_champion_ms is not None:
+            self._no_champion_ms = None
+            self._tell(NO_CHAMPION, f"champion {champion.release.version} scores", "critical", {}, ended=True)
         release = champion.release
         for what, end_ms in (
             (f"champion {release.version}", release.expires_at),
@@ -99,6 +108,18 @@ class ReleaseAlerts:
         if len(self._said) >= _MAX_REMEMBERED:
             self._said.clear()
         self._said.add(key)
+        self._tell(rule, message, severity, labels, technique)
+
+    def _tell(
+        self,
+        rule: Rule,
+        message: str,
+        severity: Severity,
+        labels: dict[str, str],
+        technique: tuple[str, str] | None = None,
+        *,
+        ended: bool = False,
+    ) -> None:
         made = alert(
             rule,
             message,
@@ -107,5 +128,6 @@ class ReleaseAlerts:
             severity=severity,
             technique=technique,
             labels={**labels, "worker": self._worker},
+            ended=ended,
         )
         self._write(encode(made))

@@ -92,8 +92,11 @@ class Rates:
             if len(self._rates) > MAX_SOURCES:
                 self._rates.popitem(last=False)
         self._rates.move_to_end(source)
+        alerts: list[Alert] = []
         if rate.silent:  # the time without events was no one's rate
             rate.window, rate.seen, rate.silent = window, 0, False
+            said = f"{source} sends again, after {(at_ms - rate.last_ms) / 1000:.0f} s"
+            alerts.append(_alert(self._silence, source, said, at_ms, rate.last_ms, _labels(source, rate), ended=True))
         if window > rate.window:
             rate.close(window)
         rate.seen += count
@@ -101,11 +104,11 @@ class Rates:
         flooded = rate.windows >= _WINDOWS and rate.seen >= max(self._flood.least, self._flood.factor * rate.usual)
         quiet = rate.told_flood_ms is not None and at_ms - rate.told_flood_ms < QUIET_S * 1000
         if not flooded or quiet:
-            return []
+            return alerts
         rate.told_flood_ms = at_ms
         labels = _labels(source, rate) | {"seen": str(rate.seen)}
         said = f"{rate.seen} events of {source} within {_WINDOW_S} s, usually {rate.usual:.0f}"
-        return [_alert(self._flood, source, said, at_ms, window * _WINDOW_S * 1000, labels)]
+        return [*alerts, _alert(self._flood, source, said, at_ms, window * _WINDOW_S * 1000, labels)]
 
     def _missed(self, at_ms: int) -> list[Alert]:
         """Say which sources have fallen silent since the last window."""
@@ -128,7 +131,14 @@ def _labels(source: str, rate: Rate) -> dict[str, str]:
 
 
 def _alert(
-    rule: FloodRule | SilenceRule, source: str, said: str, at_ms: int, first_ms: int, labels: dict[str, str]
+    rule: FloodRule | SilenceRule,
+    source: str,
+    said: str,
+    at_ms: int,
+    first_ms: int,
+    labels: dict[str, str],
+    *,
+    ended: bool = False,
 ) -> Alert:
     return alert(
         rule.rule,
@@ -140,4 +150,5 @@ def _alert(
         labels=labels,
         first_ms=first_ms,
         id=hashlib.sha256(f"{rule.id} {source} {first_ms}".encode()).hexdigest()[:32],
+        ended=ended,
     )

@@ -50,6 +50,7 @@ def every_alert() -> Iterator[tuple[str, dict[str, Any]]]:
             labels=label,
             first_ms=AT_MS - 1000 if label else None,
             id="7f" * 16 if label else None,
+            ended=label is not None,
         )
         yield f"{dataset}-{severity}-{bool(technique)}-{bool(label)}", json.loads(encode(built))
 

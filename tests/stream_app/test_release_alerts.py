@@ -55,7 +55,18 @@ def test_no_champion_is_reported_each_time_that_there_is_none(
         alerts.state(log, None, AT_MS)
     alerts.state(log, loaded(verified), AT_MS)
     alerts.state(log, None, AT_MS)
-    assert [alert["rule"]["id"] for alert in written if alert["rule"]["id"] != "release-ending"] == ["no-champion"] * 2
+    told = [alert for alert in written if alert["rule"]["id"] != "release-ending"]
+    assert [alert["rule"]["id"] for alert in told] == ["no-champion"] * 3
+    assert [alert["event"].get("action") for alert in told] == [None, "ended", None]
+
+
+def test_that_there_is_no_champion_is_told_again_every_ten_minutes_while_it_lasts(
+    alerts: ReleaseAlerts, written: list[dict[str, Any]]
+) -> None:
+    log = ReleaseLog(first_root(root(created_at=AT_MS, expires_at=AT_MS + 400 * DAY_MS)))
+    for second in range(0, 3600, 2):
+        alerts.state(log, None, AT_MS + second * 1000)
+    assert len(written) == 6
 
 
 def test_an_end_is_reported_a_week_before_and_when_it_comes(

@@ -132,7 +132,11 @@ def steady(seconds: range, counts: dict[str, int]) -> list[Signals]:
 
 
 def told(watch: Watch, records: list[Signals]) -> list[str]:
-    return [f"{alert.rule.id} {alert.labels['source']}" for record in records for alert in watch.see(record)]
+    return [
+        f"{alert.rule.id} {alert.labels['source']}" + (" ended" if alert.event.action == "ended" else "")
+        for record in records
+        for alert in watch.see(record)
+    ]
 
 
 def test_a_source_that_sends_many_times_its_usual_rate_is_told_once_and_the_others_not() -> None:
@@ -142,11 +146,11 @@ def test_a_source_that_sends_many_times_its_usual_rate_is_told_once_and_the_othe
 
 
 @pytest.mark.parametrize("rate", [1, 10, 1000])
-def test_a_source_that_falls_silent_is_told_once_and_may_come_back(rate: int) -> None:
+def test_a_source_that_falls_silent_is_told_once_and_once_when_it_is_back(rate: int) -> None:
     watch = Watch(load_rules(), lambda: None, 30)
     assert told(watch, steady(range(600), {"icu": rate, "er": 5})) == []
     assert told(watch, steady(range(600, 1200), {"er": 5})) == ["source-silence icu"]
-    assert told(watch, steady(range(1200, 1500), {"icu": rate, "er": 5})) == []
+    assert told(watch, steady(range(1200, 1500), {"icu": rate, "er": 5})) == ["source-silence icu ended"]
 
 
 def test_a_rate_that_rises_slowly_or_a_source_that_rarely_sends_is_nothing_to_tell() -> None:
