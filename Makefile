@@ -66,9 +66,10 @@ bench-pipeline: dev ## poisoned snapshots, backdoors and new sites: what the gat
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card
 
-schemas: dev ## write docs/schemas and docs/detection.md from the contracts and rules
+schemas: dev ## write docs/schemas, docs/detection.md and monitoring/advice.toml from the contracts, rules and runbooks
 	$(BIN)/python docs/schemas/write.py
 	$(BIN)/python docs/write_detection.py
+	$(BIN)/python docs/write_advice.py
 
 vectors: dev ## keep what this version signs as test vectors
 	$(BIN)/python -m tests.vectors.write

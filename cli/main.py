@@ -21,6 +21,7 @@ _COMMANDS = {
     "topics": "Create the topics.",
     "produce": "Publish patient events.",
     "serve": "Run workers that score patient events.",
+    "notify": "Hand alerts to Alertmanager, and say that the watching lives.",
     "tail": "Print the records of a topic as they come.",
     "keys": "Make keys.",
     "train": "Train, export and sign a model.",

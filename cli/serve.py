@@ -2,12 +2,12 @@
 
 import click
 
-from cli.options import ALL_SETTINGS, setting_options
+from cli.options import WORKER_SETTINGS, setting_options
 from contracts.settings import Settings
 
 
 @click.command
-@setting_options(*ALL_SETTINGS)
+@setting_options(*WORKER_SETTINGS)
 def command(settings: Settings) -> None:
     """Run workers that score patient events with the released champion until Ctrl-C.
 

@@ -97,6 +97,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workers: Annotated[int, Positive, _says("worker processes")] = 1
     web_host: Annotated[str, _says("address that health checks and metrics listen on")] = "127.0.0.1"
     web_port: Annotated[int, Port, _says("port of worker 0, worker i has the i-th after it; 0: any free port")] = 6066
+    alertmanager: Annotated[str, _says("Alertmanager's address; those of a cluster with commas between")] = (
+        "http://localhost:9093"
+    )
+    alertmanager_login: Annotated[
+        str, _says("file that holds user:password for Alertmanager; empty: it asks for none")
+    ] = ""
+    notify_interval_s: Annotated[
+        float, msgspec.Meta(gt=0), _says("seconds between two posts of what stands and of the watchdog")
+    ] = 30.0
+    runbooks: Annotated[str, _says("what goes before docs/runbooks/… in a page, such as https://host/path/")] = ""
+    alert_page: Annotated[
+        str, _says("address that a page leads to, {event_id} in it stands for the alert's id; empty: none")
+    ] = ""
     kafka: Annotated[dict[str, str], _says("any librdkafka property")] = {}
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 import pytest
 
 from models.verify import VerifiedBundle, verify_bundle
+from tests.support.alertmanager import AlertmanagerServer, AlertmanagerUnavailable
 from tests.support.broker import Broker
 from tests.support.embedded import embedded_broker
 from tests.support.kafka import KafkaServer, KafkaUnavailable
@@ -35,6 +36,17 @@ def kafka() -> Iterator[Broker]:
         yield Broker(server.bootstrap, real=True)
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def alertmanager() -> Iterator[AlertmanagerServer]:
+    """A real Alertmanager, one for the whole run; use a service (a group of workers) of your own on it."""
+    try:
+        server = AlertmanagerServer()
+    except AlertmanagerUnavailable as error:
+        cannot_run(str(error), "real Alertmanager")
+    with server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,59 @@
+"""`cardiosentry notify`."""
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from cli.options import NOTIFY_SETTINGS, setting_options
+from contracts.errors import UserError
+from contracts.settings import Settings
+
+
+@click.command
+@setting_options("bootstrap", "topic_prefix", "group", *NOTIFY_SETTINGS)
+def command(settings: Settings) -> None:
+    """Hand the alerts of security-alerts and model-alerts to Alertmanager, which pages, until Ctrl-C.
+
+    While workers are there and what waits for them moves, it also posts the alert Watchdog: an outside service that
+    is called for each of these pages when it hears nothing more. docs/notifications.md
+
+    \b
+    Example:
+      cardiosentry notify --bootstrap localhost:9092 --alertmanager http://localhost:9093
+    """
+    from cli.kafka import admin, client_properties, require_topics
+    from monitoring.notify import Links
+    from monitoring.notify_alertmanager import Alertmanager
+    from monitoring.notify_loop import Notifier
+    from stream_app.worker import set_up_logging
+
+    set_up_logging("notify")
+    addresses = [address.strip() for address in settings.alertmanager.split(",")]
+    alertmanager = Alertmanager(addresses, _login(settings.alertmanager_login))
+    require_topics(settings)
+    done = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: done.set())
+    Notifier(
+        client_properties(settings),
+        admin(settings),
+        alertmanager,
+        Links(settings.runbooks, settings.alert_page),
+        prefix=settings.topic_prefix,
+        group=settings.group,
+        every_s=settings.notify_interval_s,
+    ).run(done)
+
+
+def _login(file: str) -> str:
+    if not file:
+        return ""
+    try:
+        text = Path(file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"setting alertmanager_login: expected a readable file at {file}") from None
+    if ":" not in text:
+        raise UserError(f"{file}: expected one line, user:password")
+    return text

@@ -1,0 +1,60 @@
+"""Hands alerts to Alertmanager, by its API v2."""
+
+import base64
+import http.client
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from contracts.codec import encode
+from contracts.errors import RetryableError, UserError
+from monitoring.notify import Posted
+
+log = logging.getLogger("cardiosentry.notify")
+
+_TIMEOUT_S = 5.0
+_AT_ONCE = 500
+
+
+class Alertmanager:
+    """One Alertmanager, or several of one cluster, each of which is to have every alert.
+
+    `login` is user:password for HTTP basic authentication, or empty. Raises `UserError` for an address that is none.
+    """
+
+    def __init__(self, addresses: Sequence[str], login: str = "") -> None:
+        for address in addresses or ("",):
+            parts = urlsplit(address)
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise UserError("setting alertmanager: expected http://host:port or https://host:port")
+            if parts.username is not None or parts.password is not None:
+                raise UserError("setting alertmanager: expected no password in it; alertmanager_login names a file")
+        self._urls = [f"{address.rstrip('/')}/api/v2/alerts" for address in addresses]
+        self._headers = {"Content-Type": "application/json"}
+        if login:
+            self._headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+
+    def post(self, alerts: Sequence[Posted]) -> None:
+        """Hand the alerts over; raise `RetryableError` where none of the Alertmanagers took them."""
+        for first in range(0, len(alerts), _AT_ONCE):
+            content = encode(alerts[first : first + _AT_ONCE])
+            answers = [self._post(url, content) for url in self._urls]
+            failures = [answer for answer in answers if answer]
+            if len(failures) == len(answers):
+                raise RetryableError("; ".join(failures))
+            for failure in failures:
+                log.warning("alertmanager away why=%r", failure)
+
+    def _post(self, url: str, content: bytes) -> str:
+        """Return why an Alertmanager did not take the alerts, empty if it did."""
+        request = urllib.request.Request(url, content, self._headers)  # noqa: S310 - http or https, checked above
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310
+                return ""
+        except urllib.error.HTTPError as error:
+            return f"{url}: HTTP {error.code}"
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            return f"{url}: {reason}"
