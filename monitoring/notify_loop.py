@@ -88,9 +88,11 @@ class Notifier:
         for message in messages:
             error = message.error()
             if error is None:
-                place = message.topic() or "", message.partition() or 0
+                place, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
+                if offset < self._read.get(place, offset + 1):
+                    continue  # fetched before a rebalance that gave the partition away, or gave it again
                 rules[_take(self._open[place], message, taken=False)] += 1
-                self._read[place] = (message.offset() or 0) + 1
+                self._read[place] = offset + 1
                 self._untaken = True
             elif error.fatal() or error.code() in _REFUSED:
                 raise UserError(f"topic {message.topic()}: expected to read it, the broker said: {error.str()}")
@@ -104,7 +106,7 @@ class Notifier:
             self._alertmanager.post([alert for topic in self._open.values() for alert in topic.posted(now_ms)])
             for topic in self._open.values():
                 topic.were_taken(now_ms)
-            if self._untaken:
+            if self._untaken and self._read:
                 places = [TopicPartition(*place, offset) for place, offset in self._read.items()]
                 consumer.commit(offsets=places, asynchronous=False)
             self._untaken = False
@@ -116,7 +118,7 @@ class Notifier:
     def _watch(self, consumer: Consumer) -> None:
         """Post the watchdog if this process and the stream are alive."""
         if not self._open:
-            dead = "another process holds the topics of alerts"
+            dead = "no topic of alerts is assigned to this process"
         elif self._untaken:
             dead = "Alertmanager or Kafka does not take what was read"
         else:

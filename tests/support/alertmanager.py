@@ -81,8 +81,10 @@ class Recorder:
         self._server.server_close()
 
 
-def configuration(directory: Path, recorder: str) -> Path:
-    """Write the shipped configuration with secrets of a test, all addresses on `recorder`, and short times; return it.
+def configuration(directory: Path, recorder: str, *, short: bool = True) -> Path:
+    """Write the shipped configuration with secrets of a test and all addresses on `recorder`; return it.
+
+    Its times are `short` unless told otherwise.
 
     Debian 12's Alertmanager, 0.25, does not know the two newest fields that name a file: there its content stands in
     their place. Each receiver of people also tells a webhook, which has an alert's labels and state.
@@ -102,7 +104,9 @@ def configuration(directory: Path, recorder: str) -> Path:
     text = text.replace("/etc/alertmanager/secrets", str(directory)).replace("/etc/alertmanager", str(SHIPPED))
     text = text.replace("https://events.pagerduty.com/v2/enqueue", f"{recorder}/pagerduty")
     text = text.replace("https://api.telegram.org", f"{recorder}/telegram")
-    text = re.sub(r"group_(wait|interval): (10s|2m|1m)", r"group_\1: 1s", text)
+    if short:
+        text = re.sub(r"group_(wait|interval): (10s|2m|1m)", r"group_\1: 1s", text)
+        text = text.replace("repeat_interval: 30s", "repeat_interval: 1s")
     text = re.sub(
         r"- name: (on-call|slack)\n",
         rf"- name: \1\n    webhook_configs: [{{url: '{recorder}/webhook/\1', send_resolved: true}}]\n",
@@ -122,14 +126,17 @@ def version() -> tuple[int, int]:
 
 
 class AlertmanagerServer:
-    """One Alertmanager with a port and storage of its own, kept over `stop` and the next `start`."""
+    """One Alertmanager with a port and storage of its own, kept over `stop` and the next `start`.
 
-    def __init__(self) -> None:
+    The times of its configuration are `short` unless told otherwise.
+    """
+
+    def __init__(self, *, short: bool = True) -> None:
         require()
         self._dir = Path(tempfile.mkdtemp(prefix="cardiosentry-alertmanager-"))
         (self.port,) = free_ports(1)
         self.recorder = Recorder()
-        self._config = configuration(self._dir, self.recorder.url)
+        self._config = configuration(self._dir, self.recorder.url, short=short)
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: Watchdog | None = None
 
