@@ -14,11 +14,11 @@ STUCK_S = 120.0
 _FEW = 10
 """So many records may wait for ever: the marks of transactions have offsets too, and nobody reads them."""
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 5.0
 
 
 class Progress:
-    """Remembers when each partition moved last.
+    """Remembers since when records wait at the same place of a partition.
 
     >>> progress = Progress()
     >>> [progress.stuck({("patient-events", 0): (5, 500)}, at_s) for at_s in (0, 100, 130)]
@@ -26,15 +26,16 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        self._moved: dict[Place, tuple[int, float]] = {}
+        self._since: dict[Place, tuple[int, float]] = {}
 
     def stuck(self, places: Mapping[Place, tuple[int, int]], now_s: float) -> str:
         """Return what does not move, empty if all does; `places` are positions and ends, `now_s` any steady clock."""
-        self._moved = {place: moved for place, moved in self._moved.items() if place in places}
-        for place, (position, end) in places.items():
-            before, since_s = self._moved.get(place, (-1, now_s))
-            if position != before or end - position <= _FEW:
-                self._moved[place] = position, now_s
+        waiting = {place: at for place, at in places.items() if at[1] - at[0] > _FEW}
+        self._since = {place: since for place, since in self._since.items() if place in waiting}
+        for place, (position, end) in waiting.items():
+            before, since_s = self._since.get(place, (-1, now_s))
+            if position != before:
+                self._since[place] = position, now_s
             elif now_s - since_s > STUCK_S:
                 waited = f"{end - position} records wait, none was taken for {now_s - since_s:.0f} s"
                 return f"{place[0]}/{place[1]}: {waited}"
@@ -51,8 +52,8 @@ class Stream:
     def dead(self, own: Mapping[Place, int], now_s: float) -> str:
         """Return why no attack would be told now, empty if one would.
 
-        `own` are the places up to which alerts were read. Takes up to 10 s for each of four questions where the broker
-        does not answer.
+        `own` are the places up to which alerts were read. Each of five questions takes up to 5 s where the broker does
+        not answer.
         """
         try:
             if not self._members():

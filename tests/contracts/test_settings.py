@@ -37,6 +37,11 @@ VALUES: dict[str, tuple[str, str, Any, list[Any]]] = {
     "workers": ("2", "3", 4, [2, 3, 4]),
     "web_host": ('"127.0.0.3"', "127.0.0.2", "::1", ["127.0.0.3", "127.0.0.2", "::1"]),
     "web_port": ("1", "2", 0, [1, 2, 0]),
+    "alertmanager": ('"file"', "env", "option", ["file", "env", "option"]),
+    "alertmanager_login": ('"file"', "env", "option", ["file", "env", "option"]),
+    "notify_interval_s": ("1", "0.5", 2, [1.0, 0.5, 2.0]),
+    "runbooks": ('"file"', "env", "option", ["file", "env", "option"]),
+    "alert_page": ('"file"', "env", "option", ["file", "env", "option"]),
 }
 
 

@@ -11,10 +11,13 @@ from confluent_kafka import Consumer, TopicPartition
 
 from contracts.alerts import Alert, Rule, Severity, alert
 from contracts.topics import EVENTS, SECURITY_ALERTS
+from tests.integration.stream import Patients, Stream
 from tests.support.alertmanager import AlertmanagerServer
 from tests.support.broker import Broker
 from tests.support.kafka import KafkaServer
 from tests.support.notifying import Notifying, write_alerts
+from tests.support.serving import Serving
+from tests.support.site import Site
 from tests.support.waiting import wait_for
 
 PAGED_S = 60.0
@@ -179,6 +182,28 @@ def test_one_that_is_killed_is_followed_by_one_that_knows_what_stands_and_two_at
         ("firing", "event-flood"),
         ("resolved", "source-silence"),
     ]
+
+
+def test_an_attack_on_a_running_system_is_paged_and_its_watchdog_ends_with_its_workers(
+    kafka: Broker, site: Site, prefix: str, alertmanager: AlertmanagerServer, tmp_path: Path
+) -> None:
+    stream, patients = Stream(kafka, prefix), Patients(site, seed=14)
+    with (
+        Serving(site, kafka.bootstrap, prefix, tmp_path / "serve") as serving,
+        Notifying(kafka.bootstrap, prefix, alertmanager.url, tmp_path / "log") as process,
+    ):
+        serving.start().wait_until_ready()
+        events = patients.events(100)
+        stream.produce(events)
+        stream.outputs(explain=serving.text)
+        wait_for(lambda: alertmanager.heartbeats(service(prefix)) > 0, PAGED_S, process.text)
+        source = events[0].source
+        stream.produce([event for event in events if event.source == source] * 25)
+        firing = ("firing", "replayed-events", frozenset({source}))
+        wait_for(lambda: firing in alertmanager.pages(service(prefix), "on-call"), PAGED_S, process.text)
+        assert not any(event.event_id in str(alertmanager.alerts(service(prefix))) for event in events)
+        assert serving.stop() == 0
+        wait_for(lambda: not alertmanager.has_watchdog(service(prefix)), PAGED_S, process.text)
 
 
 def test_the_outside_hears_nothing_more_when_workers_are_gone_or_notify_is_killed(
