@@ -32,6 +32,8 @@ def command(settings: Settings) -> None:
     set_up_logging("notify")
     addresses = [address.strip() for address in settings.alertmanager.split(",")]
     alertmanager = Alertmanager(addresses, _login(settings.alertmanager_login))
+    if settings.alert_page and not settings.alert_page.startswith(("http://", "https://")):
+        raise UserError("setting alert_page: expected an address that begins with http:// or https://")
     require_topics(settings)
     done = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
+from urllib.parse import quote
 
 import msgspec
 
@@ -132,7 +133,7 @@ class OpenAlerts:
             {**each.annotations, "count": str(each.count)},
             _time(each.starts_ms),
             _time(each.until_ms),
-            self._links.alert_page.replace("{event_id}", each.event_id),
+            self._links.alert_page.replace("{event_id}", quote(each.event_id, safe="")),
         )
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from contracts.alerts import Alert, Rule, Severity, alert
 from contracts.topics import EVENTS, SECURITY_ALERTS
@@ -134,6 +134,29 @@ def test_a_silence_holds_and_a_flood_keeps_quiet_what_is_lesser_and_nothing_else
     quiet = {"event-flood": [], "replayed-events": [], "clock-skew": ["silencedBy"], "unlike-training": ["inhibitedBy"]}
     wait_for(lambda: paged() >= {"event-flood", "replayed-events"} and why_not() == quiet, PAGED_S, notifying.text)
     assert paged() == {"event-flood", "replayed-events"}
+
+
+def test_records_that_are_strange_or_none_of_ours_keep_no_other_up(
+    kafka: Broker, prefix: str, notifying: Notifying, alertmanager: AlertmanagerServer
+) -> None:
+    odd = alert(
+        Rule("", "", "", ""),
+        "\x00\u2603" * 2000,
+        at_ms=0,
+        dataset="security",
+        severity="low",
+        labels={"source": '"}\n\\\x00\u2603'},
+        id="%/ \n\u2603",
+        ended=True,
+    )
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    for value in (b"", b"{", b"\xff\x00", b"[" * 100_000, None):
+        producer.produce(prefix + SECURITY_ALERTS.name, value, partition=0)
+    assert producer.flush(30) == 0
+    write_alerts(kafka.bootstrap, prefix, [odd, told("clock-skew", "icu")])
+    wait_for(lambda: len(alertmanager.pages(service(prefix))) == 1, PAGED_S, notifying.text)
+    wait_for(lambda: committed(kafka.bootstrap, prefix) == 7, PAGED_S, notifying.text)
+    assert "alerts wait" not in notifying.text()
 
 
 def test_what_comes_while_alertmanager_is_down_is_paged_once_when_it_is_back(

@@ -24,6 +24,7 @@ class Notifying:
         self._arguments = [
             *("notify", "--bootstrap", bootstrap, "--topic-prefix", prefix, "--group", f"{prefix}group"),
             *("--alertmanager", alertmanager, "--notify-interval-s", "0.5", "--runbooks", "https://hospital.example/"),
+            *("--alert-page", "https://kibana.example/?id={event_id}"),
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: Watchdog | None = None
