@@ -22,7 +22,7 @@ alert when a rule fires: an ECS document on security-alerts, key the source. It 
 origins of records to look at; never a patient's features.
 
 - Counts are kept in windows that follow each other. A rule that goes on firing is told again after ten minutes, with
-  what came since.
+  what came since. A source that sends again after a silence is told too, with `event.action` ended.
 - At most 30 alerts a minute are written, and 5,000 counts, 5,000 shares and 10,000 sources kept, those that moved
   last: a flood of sources costs neither memory nor sleep. How many alerts were not written stands in the next.
 - What the watching worker knows it writes into detection-signals, once in a minute of their time or 4,000 signals, in

@@ -241,6 +241,14 @@ def test_alerts_that_were_not_written_touch_everything_since_the_last_one_that_w
     assert snapshot.manifest.left_out[EVENTS.name] == {"alerted": 1}
 
 
+def test_that_something_ended_touches_nothing(tmp_path: Path) -> None:
+    seen, known, answered = good(1)
+    over = told("st-mary/icu", OLD_MS, OLD_MS)
+    over = msgspec.structs.replace(over, event=msgspec.structs.replace(over.event, action="ended"))
+    snapshot, _ = collect(tmp_path, [seen], [known], [answered], [over])
+    assert snapshot.manifest.rows == 1
+
+
 @pytest.mark.parametrize(
     ("name", "policy"),
     [
