@@ -34,6 +34,7 @@ _COMMANDS = {
     "approve": "Sign what waits for further signers.",
     "rollback": "Let an earlier model score again.",
     "revoke": "Take a model away from every worker, for ever.",
+    "incidents": "Review incidents: list, show, acknowledge, close, export.",
     "contain": "Contain an incident: block a source, revoke its key, freeze retraining.",
     "baseline": "Measure drift against this hospital's own patients.",
     "models": "Say which models are live, since when and by whom.",

@@ -57,6 +57,14 @@ SIGNALS = Topic(
     retention_ms=_DAY_MS,
 )
 
+INCIDENT_ACTS = Topic(
+    name="incident-acts",
+    key="incident",
+    holds="what people did about incidents, signed: acknowledged, assigned, noted, closed",
+    partitions=1,
+    retention_ms=-1,
+)
+
 TOPICS = (
     EVENTS,
     OUTCOMES,
@@ -67,6 +75,7 @@ TOPICS = (
     MODEL_ALERTS,
     RELEASES,
     SIGNALS,
+    INCIDENT_ACTS,
 )
 
 DEFAULT_PARTITIONS = 12

@@ -264,7 +264,7 @@ def drift_alerts(settings: Settings) -> int:
 
 
 def comparison(old: list[DecodedPrediction], new: list[DecodedPrediction], diagnoses: dict[str, int]) -> str:
-    """Return recall and AUC of both with 95% intervals, as lines; whoever could not be scored counts as not found."""
+    """Return recall, AUC and Brier score of both with 95% intervals; whoever could not be scored was not found."""
     counts = resample(len(old), seed=0)
     lines = []
     for name, predictions in (("before", old), ("after", new)):
@@ -272,7 +272,7 @@ def comparison(old: list[DecodedPrediction], new: list[DecodedPrediction], diagn
         probability = np.array([each.probability or 0.0 for each in predictions])
         positive = np.array([each.decision == "positive" for each in predictions])
         found = figures(counts, y, probability, positive)
-        intervals = {of: summarise(found[of]) for of in ("recall", "auc")}
+        intervals = {of: summarise(found[of]) for of in ("recall", "auc", "brier")}
         said = (f"{of} {each.value:.2f} ({each.low:.2f} to {each.high:.2f})" for of, each in intervals.items())
         lines.append(f"{name:6} {', '.join(said)}")
     return "\n".join(lines)

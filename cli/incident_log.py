@@ -1,0 +1,86 @@
+"""What the commands about incidents share: reading them from Kafka, and writing acts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import msgspec
+
+from cli.kafka import client_properties, write
+from cli.releasing import now_ms, read_releases, signing_key
+from contracts.alerts import Alert
+from contracts.errors import ModelRejected, UserError
+from contracts.incidents import NEXT, IncidentAct
+from contracts.settings import Settings
+from contracts.topics import INCIDENT_ACTS, MODEL_ALERTS, SECURITY_ALERTS
+from models.acts import Witnesses, sign_act
+from models.release_log import ReleaseLog
+from models.roots import read_root
+from monitoring.incidents import Incident, Told, gather
+from monitoring.reader import TopicReader
+
+
+@dataclass(frozen=True)
+class IncidentLog:
+    """The incidents, the newest first, and the release log beside them."""
+
+    incidents: list[Incident]
+    releases: ReleaseLog
+
+    def find(self, beginning: str) -> Incident:
+        """Return the incident whose id begins so; raises `UserError` unless it is one."""
+        found = [each for each in self.incidents if each.id.startswith(beginning)]
+        if len(found) != 1:
+            raise UserError(
+                f"{beginning}: expected the id of one incident, or its beginning, got {len(found)}; "
+                "`cardiosentry incidents list --all` has them"
+            )
+        return found[0]
+
+
+def read_incidents(settings: Settings) -> IncidentLog:
+    """Read alerts, acts and the release log; says on standard error which records it leaves out."""
+    releases = read_releases(settings)
+    witnesses = Witnesses(read_root(Path(settings.keys)), releases)
+    acts = []
+    with _reader(settings, INCIDENT_ACTS.name) as reader:
+        for message in reader.until_end():
+            try:
+                acts.append(witnesses.verify(message.value() or b""))
+            except ModelRejected as rejected:
+                click.echo(f"left out {INCIDENT_ACTS.name}/0/{message.offset()}: {rejected}", err=True)
+    return IncidentLog(gather(_alerts(settings), acts), releases)
+
+
+def act(settings: Settings, beginning: str, key: Path | None, done: IncidentAct) -> None:
+    """Sign an act about the incident whose id begins so, and write it; `done` has any incident's id."""
+    signer = signing_key(settings, key)
+    incident = read_incidents(settings).find(beginning)
+    if done.act not in NEXT[incident.state]:
+        raise UserError(
+            f"incident {incident.id}: expected one of {', '.join(NEXT[incident.state])} while it is {incident.state}, "
+            f"got {done.act}"
+        )
+    done = msgspec.structs.replace(done, incident=incident.id, created_at=now_ms())
+    write(settings, INCIDENT_ACTS, [(incident.id.encode(), sign_act(done, signer))], "the act")
+    incident.do(done, "")
+    click.echo(f"incident {incident.id}: {incident.state}")
+
+
+def _alerts(settings: Settings) -> list[Told]:
+    decode = msgspec.json.Decoder(Alert).decode
+    found = []
+    for topic in (SECURITY_ALERTS.name, MODEL_ALERTS.name):
+        with _reader(settings, topic) as reader:
+            for message in reader.until_end():
+                origin = f"{topic}/{message.partition()}/{message.offset()}"
+                try:
+                    told = Told(decode(message.value() or b""), origin)
+                    found.append((told.at_ms, told))
+                except (ValueError, RecursionError):  # msgspec's errors, and a time that is none
+                    click.echo(f"left out {origin}: expected an alert, got something else", err=True)
+    return [told for _, told in sorted(found, key=lambda each: each[0])]
+
+
+def _reader(settings: Settings, topic: str) -> TopicReader:
+    return TopicReader(client_properties(settings), [settings.topic_prefix + topic], beginning=True)
