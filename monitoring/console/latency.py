@@ -22,7 +22,7 @@ def quantile(counts: Counts, share: float) -> float | None:
     """Return the latency in ms that `share` (0 to 1) of the counted are at most; None where nothing was counted.
 
     >>> quantile(bins_of([20] * 99 + [1000]), 0.5)
-    19.9
+    20.1
     """
     total = int(counts.sum())
     if not total:
