@@ -24,7 +24,7 @@ from models.shift import ShiftStatistics
 from models.store import open_store
 from monitoring.console.board import Models, ShownModel
 from monitoring.console.drift import Reference, ShownColumn
-from stream_app.detectors.windows import DETECTORS
+from stream_app.detectors.rules import DETECTORS
 
 _ORDER = ("champion", "challenger", "shadow", "stored", "gated", "candidate", "retired", "revoked")
 _MOST = 12

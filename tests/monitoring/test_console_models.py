@@ -17,8 +17,7 @@ from models.sketch import Sketcher
 from models.store import open_store
 from models.verify import VerifiedBundle, read_bundle, verify_files
 from stream_app.detectors.drift import DriftDetector
-from stream_app.detectors.rules import load_rules
-from stream_app.detectors.windows import DETECTORS
+from stream_app.detectors.rules import DETECTORS, load_rules
 from tests.support.site import Site
 
 
