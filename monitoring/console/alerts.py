@@ -82,7 +82,8 @@ class Alerts:
 
     def recent(self, now_ms: int) -> list[ShownAlert]:
         """Return those of the last day, the newest first."""
-        return [shown for shown in reversed(self._shown.values()) if shown.at >= now_ms - DAY_MS]
+        found = (shown for shown in reversed(self._shown.values()) if shown.at >= now_ms - DAY_MS)
+        return sorted(found, key=lambda shown: -shown.at)
 
     def counts(self, now_ms: int) -> dict[str, int]:
         """Return how many there are of each severity in the last day."""

@@ -17,6 +17,8 @@ from monitoring.console.ring import Ring
 STEP_MS, SLOTS = 2000, 150
 """Rate and latency: five minutes, a point every two seconds."""
 
+_LEAST_SLOTS = 30  # are shown where nothing was before
+
 RISK_BINS = 20
 _REASONS = tuple(reason.value for reason in Reason)
 _KAFKA_LATE_MS = 8000
@@ -53,8 +55,9 @@ class Models(msgspec.Struct, frozen=True):
 class Tick(msgspec.Struct, frozen=True):
     """What changes all the time. Times are epoch milliseconds, latencies ms from observation to scoring.
 
-    `rates` are events a second, a point every `step_ms`, the newest last; `sampled` says that latencies and risks are
-    of a part of the predictions, `quarantine_cut` that more went to quarantine than was counted.
+    `rates` are events a second, a point every `step_ms`, the newest last, as far back as anything is known. `sampled`
+    says that latencies and risks are of a part of the predictions, `quarantine_cut` that more went to quarantine than
+    was counted.
     """
 
     now: int
@@ -97,6 +100,7 @@ class Board:
         self._drift = DriftBoard()
         self._threshold: float | None = None
         self._kafka_at = 0
+        self._first_ms: int | None = None  # of what was scored; what was before is not known to be nothing
         self.alerts = Alerts()
         self.models = Models()
         self.reference: Reference | None = None
@@ -114,6 +118,8 @@ class Board:
                 continue
             scored = sum(source.counts.get("scored", 0) for source in signals.sources.values())
             self._scored.add(signals.at, [scored], now_ms=now_ms)
+            if scored:
+                self._first_ms = min(signals.at, self._first_ms or signals.at)
             if signals.part:
                 self._drift.take(signals.part, signals.at, now_ms=now_ms)
 
@@ -147,8 +153,10 @@ class Board:
 
     def tick(self, now_ms: int) -> Tick:
         """Return what to show now."""
-        rates = self._scored.series(now_ms)[:-1, 0] / (STEP_MS / 1000)
-        latencies = self._latencies.series(now_ms)[:-1]
+        known = (now_ms - (self._first_ms or now_ms)) // STEP_MS + 1
+        shown = slice(-min(max(known, _LEAST_SLOTS), SLOTS) - 1, -1)
+        rates = self._scored.series(now_ms)[shown, 0] / (STEP_MS / 1000)
+        latencies = self._latencies.series(now_ms)[shown]
         recent = latencies[-5:].sum(axis=0)
         quarantined: Mapping[str, int] = dict(zip(_REASONS, self._quarantined.total(now_ms).tolist(), strict=True))
         return Tick(

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from cli.keyfiles import generate_keys, read_console_token
+from cli.main import cardiosentry
 from contracts.errors import UserError
 from monitoring.console.access import SESSION_S, Access
 
@@ -84,3 +86,10 @@ def test_the_token_comes_from_the_environment_or_the_key_directory(tmp_path: Pat
     assert len(made) == 64
     assert (tmp_path / "console.token").stat().st_mode & 0o077 == 0
     assert read_console_token(tmp_path, {"CONSOLE_TOKEN": TOKEN}) == TOKEN
+
+
+def test_the_command_refuses_another_address_without_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONSOLE_TOKEN", raising=False)
+    refused = CliRunner().invoke(cardiosentry, ["console", "--keys", str(tmp_path), "--console-host", "10.1.2.3"])
+    assert isinstance(refused.exception, UserError)
+    assert "got '10.1.2.3' without a token" in str(refused.exception)

@@ -43,7 +43,7 @@ function remove(key) {
 }
 
 function arrange() {
-  const list = byId("alert-list"), newest = [...items.values()].reverse();
+  const list = byId("alert-list"), newest = [...items.values()].reverse().sort((one, other) => other.alert.at - one.alert.at);
   newest.forEach(({ element }, place) => {
     const entry = element.parentElement ?? el("li", {}, element);
     entry.hidden = !all && place >= FIRST;

@@ -1,7 +1,7 @@
 // Follows the server's events and says when it cannot.
 import * as alerts from "./alerts.js";
 import { lineChart, riskChart } from "./charts.js";
-import { byId, clock, count, el, latency, number, percent, say, table } from "./dom.js";
+import { byId, clock, count, duration, el, latency, number, percent, say, table } from "./dom.js";
 import { showDrift, showReference } from "./drift.js";
 import { showModels } from "./models.js";
 
@@ -55,17 +55,17 @@ function show(tick) {
 }
 
 function charts(tick) {
-  const minutes = Math.round((tick.rates.length * tick.step_ms) / 60_000);
+  const span = duration(tick.rates.length * tick.step_ms);
   lineChart(byId("rate-chart"), { lines: [{ name: "rate", values: tick.rates }], stepMs: tick.step_ms, area: true,
-    label: `Events a second over ${minutes} minutes, now ${number(tick.rate)}` });
+    label: `Events a second over ${span}, now ${number(tick.rate)}` });
   lineChart(byId("latency-chart"), { lines: [{ name: "p99", values: tick.p99s }, { name: "p50", values: tick.p50s }], stepMs: tick.step_ms,
-    label: `Latency over ${minutes} minutes, now ${latency(tick.p50)} for half and ${latency(tick.p99)} for 99%` });
+    label: `Latency over ${span}, now ${latency(tick.p50)} for half and ${latency(tick.p99)} for 99%` });
   const scored = tick.risks.reduce((sum, each) => sum + each, 0);
   const positive = tick.risks.reduce((sum, each, bin) => sum + ((bin + 0.5) / tick.risks.length >= (tick.threshold ?? 2) ? each : 0), 0);
   riskChart(byId("risk-chart"), { counts: tick.risks, threshold: tick.threshold,
     label: `Distribution of ${count(scored, "probability", "probabilities")}, ${percent(scored ? positive / scored : 0)} of them above the threshold` });
   say("risk-note", scored ? `${count(scored, "prediction")} of 10 minutes${tick.sampled ? ", a sample" : ""}` : "no predictions yet");
-  say("rate-note", `last ${minutes} minutes`);
+  say("rate-note", `last ${span}`);
   if (byId("flow-tables").parentElement.open) flowTables(tick);
 }
 

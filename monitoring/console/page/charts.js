@@ -1,5 +1,5 @@
 // Charts as SVG, drawn anew with the width that there is. Colours and strokes are the style sheet's.
-import { number, svg } from "./dom.js";
+import { duration, number, svg } from "./dom.js";
 
 const LEFT = 44, BOTTOM = 18, TOP = 8, RIGHT = 6;
 
@@ -42,8 +42,7 @@ export function lineChart(place, { lines, stepMs, label, area = false }) {
     if (area && !number_ && path) at.picture.append(svg("path", { class: `area ${name}`, d: `${path}L${at.x1} ${at.y0}L${at.x0} ${at.y0}Z` }));
     at.picture.append(svg("path", { class: `line ${name}`, d: path }));
   }
-  const minutes = Math.round((points * stepMs) / 60_000);
-  at.picture.append(svg("text", { class: "tick", x: at.x0, y: at.height - 4 }, `${minutes} min ago`),
+  at.picture.append(svg("text", { class: "tick", x: at.x0, y: at.height - 4 }, `${duration(points * stepMs)} ago`),
     svg("text", { class: "tick end", x: at.x1, y: at.height - 4 }, "now"));
   place.replaceChildren(at.picture);
 }
