@@ -24,7 +24,7 @@ _SEVERITY: Mapping[int, Severity] = {1: "low", 2: "medium", 3: "high", 4: "criti
 class ShownAlert(msgspec.Struct, frozen=True):
     """One alert, or several of one id: `times` says how many, and the newest speaks for them.
 
-    `key` names it on the page; times are epoch milliseconds, `at` by Kafka.
+    `key` names it on the page; times are epoch milliseconds, `at` by Kafka. With `ended` it says that something is over.
     """
 
     key: str
@@ -37,6 +37,7 @@ class ShownAlert(msgspec.Struct, frozen=True):
     technique: tuple[str, str] | None
     start: int | None
     labels: dict[str, str]
+    ended: bool
     times: int = 1
 
 
@@ -73,6 +74,7 @@ class Alerts:
             (_cut(technique.id[0]), _cut(technique.name[0])) if technique and technique.id and technique.name else None,
             _time(alert.event.start),
             {_cut(name): _cut(text) for name, text in list(alert.labels.items())[:_LABELS]},
+            alert.event.action == "ended",
             before.times + 1 if before else 1,
         )
         self._shown[key] = shown
@@ -86,9 +88,9 @@ class Alerts:
         return sorted(found, key=lambda shown: -shown.at)
 
     def counts(self, now_ms: int) -> dict[str, int]:
-        """Return how many there are of each severity in the last day."""
+        """Return how many there are of each severity in the last day, without what only says that one is over."""
         found: dict[str, int] = {}
-        for shown in self.recent(now_ms):
+        for shown in (each for each in self.recent(now_ms) if not each.ended):
             found[shown.severity] = found.get(shown.severity, 0) + 1
         return found
 

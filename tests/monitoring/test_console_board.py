@@ -1,6 +1,7 @@
 """What the page is told: the counts of what came, and nothing that a stranger's record could make of it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from contracts.reasons import Reason
 from monitoring.console.alerts import DAY_MS, MOST, Alerts
 from monitoring.console.board import RISK_BINS, STEP_MS, Board
 from monitoring.console.drift import Reference, ShownColumn
+from monitoring.console.pages import read_pages
 
 NOW = 1_790_000_000_000
 DIGEST = "sha256:" + "7" * 64
@@ -29,7 +31,7 @@ def prediction(probability: float | None, latency_ms: int = 20, **other: Any) ->
     )
 
 
-def told(rule: str = "replayed-events", *, source: str = "uci", id: str | None = None) -> bytes:
+def told(rule: str = "replayed-events", *, source: str = "uci", id: str | None = None, ended: bool = False) -> bytes:
     built = alert(
         Rule(rule, "Events that came before", "1", f"docs/runbooks/{rule}.md"),
         f"Events that came before: 20 of {source}",
@@ -40,6 +42,7 @@ def told(rule: str = "replayed-events", *, source: str = "uci", id: str | None =
         labels={"source": source},
         first_ms=NOW - 5000,
         id=id,
+        ended=ended,
     )
     return encode(built)
 
@@ -157,6 +160,14 @@ def test_alerts_of_one_id_are_one_that_came_several_times() -> None:
     assert alerts.counts(NOW) == {"high": 2}
 
 
+def test_what_says_that_an_alert_is_over_is_shown_and_not_counted() -> None:
+    alerts = Alerts()
+    take(alerts, told("source-silence"))
+    assert take(alerts, told("source-silence", ended=True), "security-alerts/0/2").ended
+    assert len(alerts.recent(NOW)) == 2
+    assert alerts.counts(NOW) == {"high": 1}
+
+
 def test_alerts_are_of_the_last_day_and_of_a_bounded_number() -> None:
     alerts = Alerts()
     assert take(alerts, told(), "old", NOW - DAY_MS - 1) is None
@@ -182,3 +193,9 @@ def test_what_is_no_alert_is_counted(value: bytes) -> None:
     alerts = Alerts()
     assert take(alerts, value) is None
     assert (alerts.recent(NOW), alerts.unreadable) == ([], 1)
+
+
+def test_the_page_has_words_for_every_reason() -> None:
+    script = read_pages()["app.js"].body.decode()
+    named = set(re.findall(r"(\w+): \"", script[script.index("const REASONS") : script.index("function quarantine")]))
+    assert named == {reason.value for reason in Reason}

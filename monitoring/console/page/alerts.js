@@ -17,7 +17,7 @@ export function showNew(alert, now) {
   add(alert, now);
   items.get(alert.key).element.classList.add("new");
   arrange();
-  say("announce", `New alert, ${alert.severity}: ${alert.message}`);
+  say("announce", alert.ended ? `Ended: ${alert.message}` : `New alert, ${alert.severity}: ${alert.message}`);
 }
 
 export function refreshTimes(now) {
@@ -57,9 +57,9 @@ function arrange() {
 
 function item(alert, now) {
   const said = alert.message.startsWith(`${alert.name}: `) ? alert.message.slice(alert.name.length + 2) : alert.message;
-  const element = el("details", { class: `alert ${alert.severity}` },
+  const element = el("details", { class: `alert ${alert.ended ? "ended" : alert.severity}` },
     el("summary", {},
-      el("span", { class: "severity" }, alert.severity),
+      el("span", { class: "severity" }, alert.ended ? "ended" : alert.severity),
       el("span", { class: "what" }, el("b", {}, alert.name), alert.times > 1 ? el("span", { class: "times" }, ` ×${alert.times}`) : null,
         el("span", { class: "said" }, said)),
       el("time", { datetime: new Date(alert.at).toISOString(), title: when(alert.at) }, ago(alert.at, now))),

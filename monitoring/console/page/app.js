@@ -84,7 +84,7 @@ const REASONS = {
   empty: "Empty", not_utf8: "Not UTF-8", not_json: "Not JSON", schema: "Not of the schema", identifier: "Malformed identifier",
   pseudonym: "Patient id is no pseudonym", key_mismatch: "Key is not the patient", headers: "Unreadable headers", mac_missing: "Not signed",
   mac_key_unknown: "Signed by an unknown key", mac_wrong: "Changed after signing", source_not_bound: "Signed for another source",
-  future: "From the future", repeated: "Known id, other content", out_of_range: "Impossible value",
+  future: "From the future", repeated: "Known id, other content", out_of_range: "Impossible value", blocked: "Source or key is blocked",
 };
 
 function quarantine(tick) {
