@@ -24,7 +24,7 @@ _SEVERITY: Mapping[int, Severity] = {1: "low", 2: "medium", 3: "high", 4: "criti
 class ShownAlert(msgspec.Struct, frozen=True):
     """One alert, or several of one id: `times` says how many, and the newest speaks for them.
 
-    `key` names it on the page; times are epoch milliseconds, `at` by Kafka. With `ended` it says that something is over.
+    `key` names it on the page; times are epoch milliseconds, `at` by Kafka. `ended`: it says that one is over.
     """
 
     key: str

@@ -301,9 +301,6 @@ def test_beyond_this_machine_the_page_takes_the_token(kafka: Broker, system: Sys
             assert page.evaluate("document.cookie") == ""  # no script can read it
             (cookie,) = page.context.cookies()
             assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-            console.stop()
-            console.start()
-            live(page)  # the session outlives the process
             page.context.clear_cookies()
             console.stop()
             console.start()
