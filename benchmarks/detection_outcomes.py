@@ -31,8 +31,7 @@ from models.verify import verify_bundle
 from producers.synthetic import SyntheticPatients
 from stream_app.detectors.poison import PoisonWatch
 from stream_app.detectors.quality import QualityDetector
-from stream_app.detectors.rules import load_rules
-from stream_app.detectors.windows import DETECTORS
+from stream_app.detectors.rules import DETECTORS, load_rules
 from stream_app.matrix import to_matrix
 
 SEED = 20

@@ -20,8 +20,7 @@ from models.population import Population
 from models.shift import ShiftStatistics
 from models.sketch import Sketcher
 from stream_app.detectors.drift_watch import DriftWatch
-from stream_app.detectors.rules import load_rules
-from stream_app.detectors.windows import DETECTORS
+from stream_app.detectors.rules import DETECTORS, load_rules
 
 _START_MS = 1_700_000_000_000
 _EVENTS_A_DAY = 1440  # one a minute

@@ -41,12 +41,23 @@ def _known_attack(_: click.Context, __: click.Parameter, name: str | None) -> st
     callback=_known_attack,
     help="Attack the running system, two seconds in; `list` names the attacks.",
 )
-def command(seconds: float | None, rate: float, as_json: bool, seed: int, attack: str | None) -> None:
+@click.option("--console/--no-console", default=True, help="Serve the console's page.")
+@click.option("--console-port", type=click.IntRange(0, 65535), help="Its port [6080, or any free one].")
+def command(
+    seconds: float | None,
+    rate: float,
+    as_json: bool,
+    seed: int,
+    attack: str | None,
+    console: bool,
+    console_port: int | None,
+) -> None:
     """Score patients from Kafka, live, with nothing but this machine.
 
-    Makes keys, trains and signs a model, starts the embedded broker and a worker, replays the 920 UCI patients and goes
-    on with synthetic ones; one record in fifty is spoilt on purpose and ends in quarantine. Exits with 0 only if every
-    event sent came back, once, and an attack raised its alerts and changed nothing.
+    Makes keys, trains and signs a model, starts the embedded broker, a worker and the console, whose address it prints,
+    replays the 920 UCI patients and goes on with synthetic ones; one record in fifty is spoilt on purpose and ends in
+    quarantine. Exits with 0 only if every event sent came back, once, and an attack raised its alerts and changed
+    nothing.
 
     \b
     Example:
@@ -60,7 +71,16 @@ def command(seconds: float | None, rate: float, as_json: bool, seed: int, attack
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     with tempfile.TemporaryDirectory(prefix="cardiosentry-demo-") as directory:
-        demo = Demo(Path(directory), rate=rate, seed=seed, seconds=seconds, stopped=stopped, attack=attack)
+        demo = Demo(
+            Path(directory),
+            rate=rate,
+            seed=seed,
+            seconds=seconds,
+            stopped=stopped,
+            attack=attack,
+            console=console,
+            console_port=console_port,
+        )
         good = demo.run(live=not as_json and sys.stdout.isatty())
     if as_json:
         from contracts.codec import encode

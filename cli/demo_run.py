@@ -1,13 +1,14 @@
 """The demo: broker, worker, producer and reader around one tally."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -65,11 +66,14 @@ class Demo:
         seconds: float | None,
         stopped: threading.Event,
         attack: str | None = None,
+        console: bool = True,
+        console_port: int | None = None,
     ) -> None:
         self._directory = directory
         self._keys = directory / "keys"
         self._log = directory / "worker.log"
         self._rate, self._seed, self._seconds, self._stopped = rate, seed, seconds, stopped
+        self._console_port = _console_port(console_port) if console else None
         self._attack_name = attack
         self._attack = DEMO_ATTACKS[attack] if attack else None
         self._attacked = False
@@ -83,8 +87,9 @@ class Demo:
         self._prepare()
         with EmbeddedBroker() as broker, self._worker(self._release(broker.address)) as worker:
             topics = [topic.name for topic in (PREDICTIONS, QUARANTINE, SECURITY_ALERTS, MODEL_ALERTS)]
-            with TopicReader({"bootstrap.servers": broker.address, **_FAST_FETCH}, topics, beginning=True) as reader:
-                view = LiveView(self.tally, broker.address)
+            reads = {"bootstrap.servers": broker.address, **_FAST_FETCH}
+            with TopicReader(reads, topics, beginning=True) as reader, self._console(broker.address) as console:
+                view = LiveView(self.tally, broker.address, console)
                 with Live(get_renderable=view.render, screen=True, refresh_per_second=5) if live else _lines(view):
                     self._watch(broker.address, reader, worker, view)
         summary = self.tally.summary()
@@ -145,27 +150,27 @@ class Demo:
             "--keys": self._keys,
             "--web-port": port,
         }
-        command = [sys.executable, "-m", "cli", "serve", "--no-require-mac", *_FAST_FETCH_OPTION]
-        with self._log.open("wb") as log:
-            worker = subprocess.Popen(
-                [*command, *(str(part) for option in options.items() for part in option)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # A demo must not meet a production system that the environment points to.
-                env={name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)},
-                start_new_session=True,  # Ctrl-C is ours: the worker stops after the last event came back
-            )
-        try:
+        command = ("serve", "--no-require-mac", *_FAST_FETCH_OPTION, *_options(options))
+        with _process(command, self._log) as worker:
             self._wait_until_ready(worker, f"http://127.0.0.1:{port}/health/ready")
             yield worker
-        finally:
-            worker.terminate()
-            try:
-                worker.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
+
+    @contextmanager
+    def _console(self, address: str) -> Iterator[str | None]:
+        """Serve the console and give its address; None without."""
+        if self._console_port is None:
+            yield None
+            return
+        options = {
+            "--bootstrap": address,
+            "--store": self._directory / "store",
+            "--keys": self._keys,
+            "--console-port": self._console_port,
+        }
+        with _process(("console", *_FAST_FETCH_OPTION, *_options(options)), self._directory / "console.log"):
+            page = f"http://127.0.0.1:{self._console_port}"
+            _say(f"console {page}")
+            yield page
 
     def _wait_until_ready(self, worker: "subprocess.Popen[bytes]", page: str) -> None:
         _say("the worker verifies the model and joins …")
@@ -275,6 +280,47 @@ class Demo:
     def _delivered(self, topic: str, partition: int, offset: int, record: SourceRecord) -> None:
         if topic == EVENTS.name:
             self._sent.append((record.event_id, partition, offset, record.attack is not None))
+
+
+@contextmanager
+def _process(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run one of our own commands, and end it with the context."""
+    with log.open("wb") as written:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=written,
+            # A demo must not meet a production system that the environment points to.
+            env={name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)},
+            start_new_session=True,  # Ctrl-C is ours: a worker stops after the last event came back
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _options(given: Mapping[str, object]) -> list[str]:
+    return [str(part) for option in given.items() for part in option]
+
+
+def _console_port(wanted: int | None) -> int:
+    """Return the port that was asked for; or the usual one, unless it is taken."""
+    if wanted:
+        return wanted
+    usual = Settings().console_port
+    if wanted is None:
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", usual))
+            return usual
+    return free_port("127.0.0.1")
 
 
 @contextmanager

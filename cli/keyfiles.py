@@ -2,7 +2,7 @@
 
 import getpass
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from contracts.errors import UserError
 from contracts.identifiers import PSEUDONYM_KEY_FILE
 from contracts.mac import KEYRING_FILE, SECRET_BYTES, Keyring
 from models.files import create
+
+CONSOLE_FILE = "console.token"
 
 
 def generate_keys(
@@ -53,6 +55,8 @@ def generate_keys(
         yield from _make(
             pseudonym_key, lambda: create(pseudonym_key, f"{secrets.token_hex(32)}\n".encode(), mode=0o600)
         )
+        token = directory / CONSOLE_FILE
+        yield from _make(token, lambda: create(token, f"{secrets.token_hex(32)}\n".encode(), mode=0o600))
     except OSError as error:
         raise UserError(f"{directory}: expected a directory that can be written: {error.strerror}") from None
 
@@ -108,3 +112,16 @@ def read_pseudonym_key(directory: Path) -> bytes:
     if len(key) != 32:
         raise UserError(f"{path}: expected 64 hex digits, got something else")
     return key
+
+
+def read_console_token(directory: Path, environ: Mapping[str, str]) -> str | None:
+    """Return CONSOLE_TOKEN, or else what stands in the directory's file; None where there is neither."""
+    if "CONSOLE_TOKEN" in environ:
+        return environ["CONSOLE_TOKEN"].strip()
+    path = directory / CONSOLE_FILE
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        raise UserError(f"{path}: expected a readable token of `keys generate`") from None

@@ -22,6 +22,7 @@ _COMMANDS = {
     "produce": "Publish patient events.",
     "serve": "Run workers that score patient events.",
     "notify": "Hand alerts to Alertmanager, and say that the watching lives.",
+    "console": "Show the stream, drift, alerts and models on a page.",
     "tail": "Print the records of a topic as they come.",
     "keys": "Make keys.",
     "train": "Train, export and sign a model.",

@@ -110,6 +110,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alert_page: Annotated[
         str, _says("address that a page leads to, {event_id} in it stands for the alert's id; empty: none")
     ] = ""
+    console_host: Annotated[
+        str, _says("address that the console listens on; beyond this machine it needs a token (console.token in keys)")
+    ] = "127.0.0.1"
+    console_port: Annotated[int, Port, _says("port of the console; 0: any free port")] = 6080
     kafka: Annotated[dict[str, str], _says("any librdkafka property")] = {}
 
 

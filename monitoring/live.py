@@ -20,9 +20,9 @@ _STYLES = {"positive": "bold red", "negative": "green", "insufficient_data": "ye
 class LiveView:
     """Draws a tally; give `render()` to `rich.live.Live`."""
 
-    def __init__(self, tally: Tally, bootstrap: str) -> None:
+    def __init__(self, tally: Tally, bootstrap: str, console: str | None = None) -> None:
         self._tally = tally
-        self._bootstrap = bootstrap
+        self._bootstrap, self._console = bootstrap, console
         self._samples: deque[tuple[float, int]] = deque()
         self.phase = ""
 
@@ -61,7 +61,9 @@ class LiveView:
             f"quarantined {tally.quarantined.total():,}",
             f"alerts {sum(told.count for told in tally.alerts.values()):,}",
         )
-        where = Text.from_markup(f"broker {self._bootstrap}   topics {EVENTS.name} → {PREDICTIONS.name}", style="dim")
+        page = f"   console {self._console}" if self._console else ""
+        topics = f"topics {EVENTS.name} → {PREDICTIONS.name}"
+        where = Text(f"broker {self._bootstrap}   {topics}{page}", style="dim", no_wrap=True, overflow="ellipsis")
         model = Text(f"model {tally.model_digest or '…'}", style="dim", no_wrap=True, overflow="ellipsis")
         return Panel(Group(numbers, where, model, Text(self.phase)), title="CardioSentry", subtitle="Ctrl-C ends")
 

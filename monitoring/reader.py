@@ -91,6 +91,19 @@ class TopicReader:
                 raise UserError(f"topic {message.topic()}: expected to read it, the broker said: {error.str()}")
         return good
 
+    def skip_to_end(self) -> None:
+        """Pass over what has not been read yet, in every partition."""
+        self._consumer.assign(
+            [TopicPartition(place.topic, place.partition, OFFSET_END) for place in self._consumer.assignment()]
+        )
+
+    def answers(self, timeout_s: float) -> bool:
+        """Return whether the broker says within `timeout_s` where a partition ends."""
+        try:
+            return bool(self._consumer.get_watermark_offsets(self._consumer.assignment()[0], timeout=timeout_s))
+        except KafkaException:
+            return False
+
     def until_end(self) -> Iterator[Message]:
         """Yield what is in the topics now, and end there; raise `UserError` if it cannot be read within a minute."""
         yield from self._until({place: end for place, (start, end) in self.places().items() if end > start})

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
@@ -15,6 +16,9 @@ from tests.support.embedded import embedded_broker
 from tests.support.kafka import KafkaServer, KafkaUnavailable
 from tests.support.s3 import S3Server, S3Unavailable, build
 from tests.support.site import Site, make_site
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 def cannot_run(reason: str, what: str = "real Kafka") -> NoReturn:
@@ -58,6 +62,19 @@ def s3() -> Iterator[S3Server]:
         cannot_run(str(error), "real S3")
     with S3Server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Chromium, one for the whole run; use contexts of your own in it."""
+    from tests.support.console import BrowserUnavailable, chromium  # Playwright is loaded by who looks
+
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(chromium())
+        except BrowserUnavailable as error:
+            cannot_run(str(error), "browser")
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
 from stream_app.detectors.change_alert import change_alert
 from stream_app.detectors.drift import DriftDetector, Finding
-from stream_app.detectors.rules import DetectionRule
-from stream_app.detectors.windows import DETECTORS, OfChampion, OfModel, Windows, WindowsState
+from stream_app.detectors.rules import DETECTORS, DetectionRule
+from stream_app.detectors.windows import OfChampion, OfModel, Windows, WindowsState
 from stream_app.model_slot import LoadedModel
 
 

@@ -27,8 +27,8 @@ from contracts.detection import Moment, Number, Signals, SourceName
 from contracts.reference import ReferenceStatistics
 from contracts.releases import DAY_MS
 from models.outcomes import Floats
-from stream_app.detectors.rules import DetectionRule
-from stream_app.detectors.windows import DETECTORS, QUIET_S, OfChampion, OfModel
+from stream_app.detectors.rules import DETECTORS, DetectionRule
+from stream_app.detectors.windows import QUIET_S, OfChampion, OfModel
 from stream_app.model_slot import LoadedModel
 
 _AT_ONCE = 20  # outcomes of a source that are compared together: fewer cost time, and tell nothing sooner

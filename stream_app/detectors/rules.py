@@ -8,6 +8,10 @@ import msgspec
 from contracts.alerts import Rule, Severity
 from contracts.detection import Signal
 
+DETECTORS = 3
+"""Statistical detectors that share `false_alarm_days`: drift, quality, poisoned outcomes. Each has a third of the false
+alarms, so its own are three times as far apart, and all together come as often as was set."""
+
 _Count = Annotated[int, msgspec.Meta(ge=1)]
 
 

@@ -19,10 +19,6 @@ from stream_app.model_slot import LoadedModel
 F = TypeVar("F")
 S = TypeVar("S")
 
-DETECTORS = 3
-"""Statistical detectors that share `false_alarm_days`: drift, quality, poisoned outcomes. Each has a third of the false
-alarms, so its own are three times as far apart, and all together come as often as was set."""
-
 _LEARN_S = 60
 QUIET_S = 3600
 _MEASURED_WINDOWS = 1000

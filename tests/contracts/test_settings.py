@@ -42,6 +42,8 @@ VALUES: dict[str, tuple[str, str, Any, list[Any]]] = {
     "notify_interval_s": ("1", "0.5", 2, [1.0, 0.5, 2.0]),
     "runbooks": ('"file"', "env", "option", ["file", "env", "option"]),
     "alert_page": ('"file"', "env", "option", ["file", "env", "option"]),
+    "console_host": ('"127.0.0.3"', "127.0.0.2", "::1", ["127.0.0.3", "127.0.0.2", "::1"]),
+    "console_port": ("1", "2", 0, [1, 2, 0]),
 }
 
 
