@@ -58,13 +58,17 @@ class TrainingData(_Part, frozen=True, kw_only=True):
 
 
 class Evaluation(_Part, frozen=True, kw_only=True):
-    """Short figures of the training run, out of fold, at the threshold; docs/model-card.md has the full story."""
+    """Short figures of the training run, out of fold, at the threshold; docs/model-card.md has the full story.
+
+    `intervals` are their 95% intervals by bootstrap over patients, {figure: (low, high)}.
+    """
 
     method: str
     auc: Fraction
     brier: Fraction
     recall: Fraction
     specificity: Fraction
+    intervals: dict[str, tuple[Fraction, Fraction]] = {}
 
 
 class ReferenceRow(_Part, frozen=True, kw_only=True):
@@ -77,9 +81,9 @@ class ReferenceRow(_Part, frozen=True, kw_only=True):
 class Manifest(_Part, frozen=True, kw_only=True):
     """Everything about a model that is not its graph. A reader refuses fields and formats that it does not know.
 
-    A probability of at least `threshold` is the decision "positive". `libraries` are the versions that made the graph.
-    `reference_rows` are tried before the model may score. `reference_statistics` are what drift is measured against;
-    without them, as in bundles of other makers, there is no opinion on drift.
+    A probability of at least `threshold` is the decision "positive". `libraries` are the versions of all that made the
+    graph. `reference_rows` are tried before the model may score. `reference_statistics` are what drift is measured
+    against; without them, as in bundles of other makers, there is no opinion on drift.
     """
 
     format: Literal[1] = 1

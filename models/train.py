@@ -3,7 +3,6 @@
 import platform
 import random
 from collections.abc import Callable
-from importlib.metadata import version as version_of
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,8 @@ from models.calibrate import make_reference
 from models.dataset import DATA_FILE, load_dataset
 from models.export import INPUT_NAME, OUTPUT_NAME, check_export, export_onnx
 from models.fit import FittedModel, fit
-from models.metrics import figures
+from models.libraries import libraries
+from models.metrics import figures, resample, summarise
 from models.session import open_session
 from models.sign import signer
 
@@ -24,7 +24,6 @@ DEFAULT_SEED = 20
 DEFAULT_VERSION = "1.0.0"
 _REFERENCE_ROWS = 32
 _MISSING = 0.1
-_LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "scipy")
 
 
 def train_bundle(
@@ -80,7 +79,7 @@ def assemble(
 
     `sha256` is that of the data. The graph was checked row by row against the model.
     """
-    evaluation = _evaluate(model, y)
+    evaluation = _evaluate(model, y, seed)
     progress(f"fitted {model.boosted.stumps} stumps; out of fold AUC {evaluation.auc:.3f}")
     graph = export_onnx(model, HEART_DISEASE)
     difference = check_export(graph, model, x, seed)
@@ -98,7 +97,7 @@ def assemble(
         output_name=OUTPUT_NAME,
         training_data=TrainingData(sha256=sha256, patients=len(y), positives=int(y.sum())),
         seed=seed,
-        libraries={"python": platform.python_version(), **{name: version_of(name) for name in _LIBRARIES}},
+        libraries={"python": platform.python_version(), **libraries()},
         evaluation=evaluation,
         reference_rows=reference_rows(graph, HEART_DISEASE),
         reference_statistics=statistics,
@@ -136,17 +135,12 @@ def _drawn(feature: Feature, draw: random.Random) -> float | None:
     return float(round(draw.uniform(*feature.usual)))
 
 
-def _evaluate(model: FittedModel, y: npt.NDArray[np.int64]) -> Evaluation:
+def _evaluate(model: FittedModel, y: npt.NDArray[np.int64], seed: int) -> Evaluation:
     """Return the short figures, rounded to 0.0001 so that the last bits of a sum do not change the digest."""
-    counts = np.ones((1, len(y)))
-    found = figures(counts, y, model.out_of_fold, model.out_of_fold >= model.threshold)
-    auc, brier, recall, specificity = (
-        round(float(found[name][0]), 4) for name in ("auc", "brier", "recall", "specificity")
-    )
+    found = figures(resample(len(y), seed), y, model.out_of_fold, model.out_of_fold >= model.threshold)
+    short = {name: summarise(found[name]) for name in ("auc", "brier", "recall", "specificity")}
     return Evaluation(
         method="5-fold out-of-fold on the training patients, calibration and threshold fitted on the same predictions",
-        auc=auc,
-        brier=brier,
-        recall=recall,
-        specificity=specificity,
+        **{name: round(figure.value, 4) for name, figure in short.items()},
+        intervals={name: (round(figure.low, 4), round(figure.high, 4)) for name, figure in short.items()},
     )
