@@ -11,15 +11,19 @@ from contracts.settings import Settings
 
 @click.command
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--bom", type=click.Path(path_type=Path), metavar="FILE", help="Write its bill of materials too, CycloneDX 1.6."
+)
 @setting_options("keys")
-def command(settings: Settings, bundle: Path) -> None:
+def command(settings: Settings, bundle: Path, bom: Path | None) -> None:
     """Show where BUNDLE comes from, step by step, and verify it: its signature, and each statement of the chain.
 
-    Exits with 1 if the bundle or a link does not hold. Needs no broker.
+    Exits with 1 if the bundle or a link does not hold. A bill of materials is written of any bundle whose signature
+    holds; whoever has the bundle comes to the same bytes. Needs no broker.
 
     \b
     Example:
-      cardiosentry provenance bundle --keys keys
+      cardiosentry provenance bundle --keys keys --bom bom.cdx.json
     """
     from rich.markup import escape
     from rich.tree import Tree
@@ -47,5 +51,9 @@ def command(settings: Settings, bundle: Path) -> None:
         for name, value in link.statement.parameters.items():
             branch.add(escape(f"{name}: {value}"))
     console().print(tree, soft_wrap=True)
+    if bom is not None:
+        from models.bom import bill_of_materials
+
+        bom.write_bytes(bill_of_materials(files))
     if holes := [link.step for link in links if link.fault]:
         raise UserError(f"{bundle}: expected a whole chain of provenance, got holes at {', '.join(holes)}")

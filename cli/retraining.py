@@ -18,6 +18,7 @@ from contracts.errors import UserError
 from contracts.heart_disease import HEART_DISEASE
 from contracts.releases import Containment, Release
 from contracts.settings import Settings
+from models.bom import BOM_FILE, bill_of_materials
 from models.bundle import MANIFEST_FILE, MODEL_FILE, Manifest, decode_manifest, encode_manifest, write_bundle
 from models.dataset import load_dataset
 from models.fit import fit
@@ -85,7 +86,7 @@ class Retraining:
             ),
             Step("attack", "attack the candidate: evasion, membership, extraction, backdoors", self._attack),
             Step("gate-2", "judge what was found, and scan the candidate's files", self._gate_2, True),
-            Step("sign", "write the bundle with its provenance and sign it", self._sign),
+            Step("sign", "write the bundle with its provenance, sign it, and write its bill of materials", self._sign),
             Step("store", f"put its files into {self.settings.store}", self._store),
             Step("release", "announce it as challenger; a person's key makes it champion", self._release),
         ]
@@ -230,7 +231,9 @@ class Retraining:
         path = workspace.path / _BUNDLE
         manifest, graph = _candidate(workspace)
         digest = write_bundle(path, manifest, graph, signer(self.key_path, self.passphrase), workspace.statements())
-        files = {file.name: sha256_of(file) for file in sorted(path.iterdir())}
+        bom = workspace.directory("sign") / BOM_FILE
+        write_whole(bom, bill_of_materials(read_bundle(path)))
+        files = {file.name: sha256_of(file) for file in (*sorted(path.iterdir()), bom)}
         return Report(step="sign", facts={"bundle": digest}, files=files)
 
     def _store(self, workspace: Workspace) -> Report:

@@ -1,6 +1,24 @@
 """The prose of the model card. It states no result: figures and verdicts are filled in by models/card.py."""
 
-CARD = """\
+PURPOSE = """\
+It estimates the probability that a patient who is referred for suspected coronary disease has a narrowing of over 50%
+in a major vessel, from {feature_count} findings of the work-up."""
+
+LIMITS = """\
+- {patients} patients of four hospitals in the 1980s, most of them men. The threshold aims at 90% of all the ill,
+  which is not 90% of the women who are ill: see the table of women and men.
+- Everybody had angiography: healthier people are missing, and probabilities are too high for a general practice.
+- In Switzerland 8 of 123 are not ill: specificity and AUC there rest on eight people.
+- `slope`, `ca` and `thal` were measured at Cleveland and hardly elsewhere; what the model says of them is what
+  Cleveland says.
+- A probability for a site that was not in training needs recalibration on outcomes of that site before anybody relies
+  on it.
+- Nobody's race, treatment or later course is in the data; fairness beyond sex cannot be measured with it.
+"""
+"""Of the data that is shipped, a list."""
+
+CARD = (
+    """\
 # Model card: heart-disease-uci
 
 Made by `make model-card` (seed {seed}); do not edit. The code is models/fit.py (the model), models/evaluate.py (the
@@ -8,8 +26,9 @@ folds) and models/metrics.py (the figures).
 
 ## What it is for
 
-It estimates the probability that a patient who is referred for suspected coronary disease has a narrowing of over 50%
-in a major vessel, from {feature_count} findings of the work-up. It is there to show and to test a streaming inference
+"""
+    + PURPOSE
+    + """ It is there to show and to test a streaming inference
 system on real patients.
 
 **Not for**: treating anybody. It is no medical device, no clinician has validated it, and its patients were examined
@@ -102,13 +121,6 @@ Where most are ill, accuracy says little: compare with the majority class beside
 
 ## Limits
 
-- {patients} patients of four hospitals in the 1980s, most of them men. The threshold aims at 90% of all the ill,
-  which is not 90% of the women who are ill: see the table of women and men.
-- Everybody had angiography: healthier people are missing, and probabilities are too high for a general practice.
-- In Switzerland 8 of 123 are not ill: specificity and AUC there rest on eight people.
-- `slope`, `ca` and `thal` were measured at Cleveland and hardly elsewhere; what the model says of them is what
-  Cleveland says.
-- A probability for a site that was not in training needs recalibration on outcomes of that site before anybody relies
-  on it.
-- Nobody's race, treatment or later course is in the data; fairness beyond sex cannot be measured with it.
 """
+    + LIMITS
+)

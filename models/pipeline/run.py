@@ -33,6 +33,9 @@ ACCOUNT_FILE = "report.json"
 
 _BEGIN_S = 10.0  # from the lock to the run's file
 
+_STATED = (*PROVEN, "sign")
+"""The steps that leave a signed statement; that of `sign` names the finished bundle, so it cannot lie in it."""
+
 
 class Trigger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a run was made: its kind (hand, timer, outcomes, alert, commit) and what it says of itself."""
@@ -216,19 +219,19 @@ def _do(workspace: Workspace, step: Step, rests_on: str) -> Done:
     started, begun_s = now(), time.monotonic()
     report = step.run(workspace)
     done = Done(report, rests_on, started, now(), time.monotonic() - begun_s)
-    if step.name in PROVEN and all(each.report.passed for each in (*workspace.done.values(), done)):
+    if step.name in _STATED and all(each.report.passed for each in (*workspace.done.values(), done)):
         write_whole(directory / file_of(step.name), _statement(workspace, step.name, done))
     write_whole(directory / _DONE_FILE, msgspec.json.format(msgspec.json.encode(done), indent=1))
     return done
 
 
 def _statement(workspace: Workspace, step: str, done: Done) -> bytes:
-    at = PROVEN.index(step)
+    at = _STATED.index(step)
     dependencies: dict[str, str] = {"policy.toml": workspace.run.policy}
     if at:
-        before = file_of(PROVEN[at - 1])
-        dependencies[before] = sha256_of(workspace.directory(PROVEN[at - 1]) / before)
-    if at > PROVEN.index("train"):
+        before = file_of(_STATED[at - 1])
+        dependencies[before] = sha256_of(workspace.directory(_STATED[at - 1]) / before)
+    if at > _STATED.index("train"):
         dependencies[MODEL_FILE] = workspace.done["train"].report.files[MODEL_FILE]
     return state(
         step,

@@ -1,5 +1,6 @@
 """From live outcomes to a better model on a real Kafka: through every gate, or stopped at one that says why."""
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from contracts.errors import ModelRejected
 from contracts.releases import Release, Step
 from contracts.settings import Settings
 from contracts.topics import EVENTS, SECURITY_ALERTS
+from models.bom import BOM_FILE, bill_of_materials
+from models.dsse import open_envelope, signers_of
 from models.pipeline.policy import default_text
-from models.provenance import chain
+from models.provenance import MAX_BYTES, Statement, chain, file_of
 from models.verify import read_bundle
 from producers.replay import replay
 from producers.sign import Signer
@@ -121,6 +124,12 @@ def test_outcomes_become_a_challenger_with_its_whole_provenance_that_a_person_ma
     assert (release.role, release.attestations) == ("challenger", ("provenance",))
     files = read_bundle(run / "bundle")
     assert [link.fault for link in chain(files, log.trust.keys)] == [""] * 6
+    stated = open_envelope((run / "sign" / file_of("sign")).read_bytes(), max_bytes=MAX_BYTES)
+    assert signers_of(stated, log.trust.keys)
+    bom = bill_of_materials(files)
+    subjects = msgspec.json.decode(stated.payload, type=Statement).subjects
+    assert subjects[BOM_FILE] == hashlib.sha256(bom).hexdigest()
+    assert (run / "sign" / BOM_FILE).read_bytes() == bom
 
     system.run("trust", "provenance", "champion")
     with pytest.raises(ModelRejected, match="provenance of collect: expected a statement"):
