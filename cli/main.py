@@ -28,6 +28,7 @@ _COMMANDS = {
     "train": "Train, export and sign a model.",
     "retrain": "Make a better model from live outcomes, through every gate.",
     "triggers": "Retrain by itself: on a timer, on outcomes, on drift, on commits.",
+    "sign": "Vouch for a CSV file to train on.",
     "rescan": "Scan again what is live.",
     "verify": "Verify a signed model.",
     "provenance": "Show and verify where a model comes from.",

@@ -41,7 +41,11 @@ class Order:
 @click.option("--print-policy", is_flag=True, help="Print the policy that comes with it, every line explained.")
 @click.option("--since-days", type=click.FloatRange(min=0, min_open=True), help="Collect the last days  [all there is]")
 @click.option(
-    "--from-csv", "csv", type=click.Path(path_type=Path), metavar="DIR", help="Collect a signed CSV file instead."
+    "--from-csv",
+    "csv",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Collect a CSV file instead, signed by `cardiosentry sign`.",
 )
 @SOURCE_OPTION
 @RUNS_OPTION

@@ -1,24 +1,19 @@
 """A CSV file as a snapshot, where somebody whom the trust root knows has signed it.
 
 The file lies in a directory with its signature and nothing else, as a bundle does: `model.sig` is an OpenSSF Model
-Signing file over it, made by `models.sign` or the public tool (`model_signing sign key DIRECTORY --signature
-DIRECTORY/model.sig --private_key model-signing.key`). Before anything of the file is parsed,
+Signing file over it, made by `cardiosentry sign` or the public tool (`model_signing sign key DIRECTORY --signature
+DIRECTORY/model.sig --private_key model-signing.key`). Before anything of the file is parsed (csv_table.py),
 
 1. the signature file names it, and no other file, with the SHA-256 of the bytes that were read;
 2. a signer of the trust root made it, whatever they may release: whoever vouches for data releases nothing by that;
 3. the trust root has not ended.
 
-Its header says which form it has: the UCI table's (models/dataset.py), or one column a feature by the name in the
-feature table, `site` and `diagnosis` (0 or 1), in any order. Cells are numbers, empty where missing. No column says who
-a patient is, so a row that repeats another one in everything is left out: it may be the same patient.
+No column says who a patient is, so a row that repeats another one in everything is left out: it may be the same
+patient.
 """
 
-import csv
 import hashlib
-import io
-import math
-import re
-from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -28,19 +23,20 @@ import pandas as pd
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from contracts.errors import UserError
-from contracts.features import FeatureTable, RangeCheck
+from contracts.features import FeatureTable
 from contracts.heart_disease import HEART_DISEASE
 from models.bundle import SIGNATURE_FILE
-from models.dataset import COLUMNS, MAX_DATA_BYTES, parse_dataset
-from models.dsse import Envelope, Signature, signers_of
+from models.dataset import MAX_DATA_BYTES
+from models.dsse import Envelope, Signature, key_id, signers_of
+from models.keyfile import KeyFile
 from models.oms import OmsError, read_signature
 from models.pipeline.check import Report
 from models.pipeline.collect import CollectPolicy, report
+from models.pipeline.csv_table import parse_csv
 from models.pipeline.snapshot import SnapshotWriter
+from models.sign import signer
 from models.trust import Trust
 
-_SITE, _DIAGNOSIS = "site", "diagnosis"
-_SITE_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _./-]{0,63}")
 _MAX_SIGNATURE_BYTES = 1024 * 1024
 
 
@@ -59,11 +55,7 @@ def collect_csv(
     Raises `UserError` that names file, line, column and what was expected, and never repeats a value.
     """
     path, content, signed_by = read_signed(source, trust, now_ms=now_ms)
-    if all(name in _header(content) for name in COLUMNS) and table is HEART_DISEASE:
-        data = parse_dataset(content, path)
-        x, y, sites = data.x.astype(np.float64), data.y, data.site.tolist()
-    else:
-        x, y, sites = _parse(content, path, table)
+    x, y, sites = parse_csv(content, path, table)
     frame = _frame(hashlib.sha256(content).hexdigest(), x, y, sites, table)
     with SnapshotWriter(directory, table, public) as writer:
         writer.add(frame)
@@ -78,31 +70,82 @@ def collect_csv(
     return report(manifest, digest, policy)
 
 
+@dataclass(frozen=True)
+class SignedFile:
+    """A file that was signed: how many rows it has, how many of them repeat another, and who signed."""
+
+    path: Path
+    rows: int
+    repeated: int
+    signed_by: str
+
+
+def sign_csv(
+    source: Path,
+    private_key: Path,
+    passphrase: bytes | None,
+    trust: Trust,
+    *,
+    now_ms: int,
+    table: FeatureTable = HEART_DISEASE,
+) -> SignedFile:
+    """Sign the one CSV file in the directory `source`, in place of a signature that is there.
+
+    Raises `UserError`, having signed nothing, for whatever `collect_csv` would refuse.
+    """
+    path = _file_in(source)
+    key = key_id(KeyFile.load(private_key, passphrase).public_key)
+    if key not in trust.root.signers:
+        raise UserError(
+            f"{private_key}: expected the key of a signer of the trust root, got another; "
+            "`cardiosentry trust add` makes a signer known"
+        )
+    _check_not_ended(trust, now_ms)
+    content = _read(path, MAX_DATA_BYTES)
+    x, y, sites = parse_csv(content, path, table)
+    signer(private_key, passphrase)(source)
+    if read_signed(source, trust, now_ms=now_ms)[1] != content:
+        (source / SIGNATURE_FILE).unlink()
+        raise UserError(f"{path}: expected a file that nobody writes to, got one that changed while it was signed")
+    distinct = _frame("", x, y, sites, table)
+    return SignedFile(path, len(y), len(y) - len(distinct), trust.root.signers[key].name)
+
+
 def read_signed(source: Path, trust: Trust, *, now_ms: int) -> tuple[Path, bytes, tuple[str, ...]]:
     """Return the path and bytes of the one file in `source` beside its signature, and who of the trust root signed."""
-    try:
-        names = sorted(each.name for each in source.iterdir())
-    except OSError as error:
+    path, signature = _file_in(source), source / SIGNATURE_FILE
+    if not signature.exists():
         raise UserError(
-            f"{source}: expected a directory of a CSV file and {SIGNATURE_FILE}: {error.strerror}"
-        ) from None
-    if len(names) != 2 or SIGNATURE_FILE not in names:
-        raise UserError(f"{source}: expected a CSV file and {SIGNATURE_FILE}, and nothing else")
-    (name,) = (each for each in names if each != SIGNATURE_FILE)
-    path, signature = source / name, source / SIGNATURE_FILE
+            f"{source}: expected {SIGNATURE_FILE} beside {path.name}; `cardiosentry sign {source}` makes it"
+        )
     content = _read(path, MAX_DATA_BYTES)
     try:
         signed, digests = read_signature(_read(signature, _MAX_SIGNATURE_BYTES))
     except OmsError as error:
         raise UserError(f"{signature}: {error}") from None
-    if digests != {name: hashlib.sha256(content).hexdigest()}:  # 1
+    if digests != {path.name: hashlib.sha256(content).hexdigest()}:  # 1
         raise UserError(f"{path}: expected the file that {SIGNATURE_FILE} is over, and it alone; got another")
     signers = _signers(signed.dsse_envelope, trust)  # 2
     if not signers:
         raise UserError(f"{signature}: expected a signature by a signer of the trust root, found none")
-    if now_ms >= trust.root.expires_at:  # 3
-        raise UserError("trust root: expected one that has not ended; renew it by `cardiosentry trust`")
+    _check_not_ended(trust, now_ms)  # 3
     return path, content, signers
+
+
+def _file_in(source: Path) -> Path:
+    """Return the one file in a directory beside the signature, if there is one."""
+    try:
+        others = [each for each in source.iterdir() if each.name != SIGNATURE_FILE]
+    except OSError as error:
+        raise UserError(f"{source}: expected a directory of one CSV file: {error.strerror}") from None
+    if len(others) != 1 or others[0].is_symlink():
+        raise UserError(f"{source}: expected one CSV file, which is no link, beside {SIGNATURE_FILE}, and nothing else")
+    return others[0]
+
+
+def _check_not_ended(trust: Trust, now_ms: int) -> None:
+    if now_ms >= trust.root.expires_at:
+        raise UserError("trust root: expected one that has not ended; renew it by `cardiosentry trust`")
 
 
 def _signers(envelope: Envelope, trust: Trust) -> tuple[str, ...]:
@@ -121,68 +164,6 @@ def _read(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise UserError(f"{path}: expected at most {limit} bytes, got more")
     return content
-
-
-def _header(content: bytes) -> Sequence[str]:
-    line = content.split(b"\n", 1)[0].decode("utf-8-sig", "replace")
-    try:
-        return next(csv.reader([line.rstrip("\r")]), [])
-    except csv.Error:
-        return []  # of neither form, as the parser will say
-
-
-def _parse(
-    content: bytes, path: Path, table: FeatureTable
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], list[str]]:
-    """Return features (n, features), diagnoses (n,) and sites of a file of a column a feature."""
-    try:
-        rows = _rows(io.StringIO(content.decode("utf-8-sig"), newline=""), path, (*table.names, _SITE, _DIAGNOSIS))
-        values, diagnoses, sites, lines = [], [], [], []
-        for line, row in rows:
-            values.append([_number(row[name], name, path, line) for name in table.names])
-            if row[_DIAGNOSIS].strip() not in ("0", "1"):
-                raise UserError(f"{path}, line {line}, column {_DIAGNOSIS}: expected 0 (no disease) or 1")
-            diagnoses.append(int(row[_DIAGNOSIS]))
-            if not _SITE_FORM.fullmatch(row[_SITE].strip()):
-                raise UserError(f"{path}, line {line}, column {_SITE}: expected a name of at most 64 plain characters")
-            sites.append(row[_SITE].strip())
-            lines.append(line)
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: expected UTF-8 text") from None
-    except csv.Error:
-        raise UserError(f"{path}: expected CSV, got a broken quotation or an endless cell") from None
-    if not values:
-        raise UserError(f"{path}: expected at least one record below the header")
-    x = np.array(values, dtype=np.float64)
-    for bad, name in RangeCheck(table)(x).items():
-        low, high = next(feature.hard for feature in table.features if feature.name == name)
-        raise UserError(
-            f"{path}, line {lines[bad]}, column {name}: expected a value from {low:g} to {high:g}, or a code"
-        )
-    return x, np.array(diagnoses, dtype=np.int64), sites
-
-
-def _rows(text: io.StringIO, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(text, strict=True)
-    header = list(reader.fieldnames or ())
-    if sorted(header) != sorted(columns):
-        raise UserError(f"{path}, line 1: expected the columns {', '.join(columns)}, each once and no others")
-    for row in reader:
-        if None in row or None in row.values():
-            raise UserError(f"{path}, line {reader.line_num}: expected {len(header)} cells, as in the header")
-        yield reader.line_num, row
-
-
-def _number(text: str, column: str, path: Path, line: int) -> float:
-    if not text.strip():
-        return math.nan
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.inf
-    if math.isfinite(value):
-        return value
-    raise UserError(f"{path}, line {line}, column {column}: expected a number, or nothing where it is missing")
 
 
 def _frame(

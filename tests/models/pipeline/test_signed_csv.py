@@ -132,7 +132,7 @@ def test_a_file_without_signature_or_with_none_of_the_format_is_refused(
     with pytest.raises(UserError, match=r"model\.sig: expected an OpenSSF Model Signing file"):
         collected(source, trust)
     (source / SIGNATURE_FILE).unlink()
-    with pytest.raises(UserError, match="expected a CSV file and"):
+    with pytest.raises(UserError, match=r"expected model\.sig beside data\.csv; `cardiosentry sign"):
         collect_csv(source, tmp_path, PRIVATE.public_key(), trust, SMALL, now_ms=NOW_MS)
 
 
