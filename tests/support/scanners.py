@@ -60,6 +60,22 @@ def clean_artefacts(directory: Path) -> Path:
     return directory
 
 
+def git(repository: Path, *arguments: str) -> None:
+    """Run git as a made-up person."""
+    person = ["-c", "user.name=Jane Doe", "-c", "user.email=jane@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *person, *arguments], cwd=repository, check=True, capture_output=True)
+
+
+def commit(repository: Path, **files: str) -> None:
+    """Commit Python files as they are then, in a repository that is made if there is none."""
+    if not (repository / ".git").exists():
+        git(repository, "init", "--quiet", "--initial-branch=main")
+    for name, text in files.items():
+        (repository / f"{name}.py").write_text(text)
+    git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "--message", "a change")
+
+
 def write_notebook(file: Path, source: str, output: str = "") -> None:
     cell = nbformat.v4.new_code_cell(source, id="one")  # type: ignore[no-untyped-call]
     if output:

@@ -26,6 +26,7 @@ class SecurityPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     required: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = (
         "gitleaks",
+        "gitleaks-history",
         "osv-scanner",
         "pip-audit",
         "bandit",

@@ -46,11 +46,18 @@ class Location(msgspec.Struct, frozen=True, rename="camel"):
     physical_location: Physical = Physical()
 
 
+class Fingerprints(msgspec.Struct, frozen=True, rename="camel"):
+    """Gitleaks names the commit here; who made it stands beside and is not read."""
+
+    commit_sha: str = ""
+
+
 class Result(msgspec.Struct, frozen=True, rename="camel"):
     rule_id: str
     message: Text = Text()
     level: str = ""
     locations: tuple[Location, ...] = ()
+    partial_fingerprints: Fingerprints = Fingerprints()
 
 
 class Driver(msgspec.Struct, frozen=True):
@@ -133,5 +140,6 @@ def _where(result: Result, place: Callable[[str], str]) -> str:
     if not result.locations:
         return "nowhere in particular"
     physical = result.locations[0].physical_location
-    line = physical.region.start_line
-    return place(physical.artifact_location.uri) + (f":{line}" if line else "")
+    line, commit = physical.region.start_line, result.partial_fingerprints.commit_sha
+    where = place(physical.artifact_location.uri) + (f":{line}" if line else "")
+    return f"{where} in commit {commit[:12]}" if commit else where

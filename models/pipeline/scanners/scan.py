@@ -94,7 +94,7 @@ def _check(
     return Check(
         name=name,
         verdict=judged.verdict,
-        found=f"{scanner.looks_for}: {judged.summary}, in {len(files)} files",
+        found=f"{scanner.looks_for}: {judged.summary}, in {len(files)} {scanner.of}",
         limit=limit,
         advice="" if judged.verdict == "pass" else " ".join((scanner.advice, *judged.notes)),
         reference=scanner.reference,

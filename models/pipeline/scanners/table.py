@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.pipeline.scanners.artefacts import read_artefacts
+from models.pipeline.scanners.history import clone, clone_of, read_history, repositories
 from models.pipeline.scanners.libraries import packages, read_libraries
 from models.pipeline.scanners.notebooks import read_notebooks
 from models.pipeline.scanners.policy import SecurityPolicy
@@ -27,7 +28,7 @@ Rule = Callable[[Tree, tuple[str, ...], SecurityPolicy], Reading]
 
 @dataclass(frozen=True, kw_only=True)
 class Scanner:
-    """A row. `files` picks what it looks at; with `needs_files`, having none is a failure.
+    """A row. `files` picks what it looks at, which are called `of`; with `needs_files`, having none is a failure.
 
     `by` is a program (`Tool`) or a rule of our own; `install` says how the program gets onto a machine, `advice` what
     to do about a finding.
@@ -37,6 +38,7 @@ class Scanner:
     files: Callable[[Tree, SecurityPolicy], list[str]]
     by: Tool | Rule
     advice: str
+    of: str = "files"
     needs_files: bool = False
     install: str = ""
     reference: str = ""
@@ -63,9 +65,20 @@ def _artefacts(tree: Tree, _: SecurityPolicy) -> list[str]:
 
 
 def _gitleaks(job: Job) -> list[str]:
-    """No comment in the source counts. Files of settings or exceptions would, at the top of the scanned directory."""
+    """Files of settings or exceptions would count at the top of the scanned directory, where the source has none."""
+    return ["dir", str(Path(SOURCE).parent), *_gitleaks_options(job)]
+
+
+def _gitleaks_history(job: Job) -> list[str]:
+    """A merge counts with what it has beside both its parents: git by itself shows no merge's changes."""
+    commits = "--log-opts=--full-history --all --diff-merges=remerge"
+    return ["git", str(clone_of(job)), commits, *_gitleaks_options(job)]
+
+
+def _gitleaks_options(job: Job) -> list[str]:
+    """No comment in the source counts."""
     return [
-        *("dir", str(Path(SOURCE).parent), "--ignore-gitleaks-allow", "--max-archive-depth", "3"),
+        *("--ignore-gitleaks-allow", "--max-archive-depth", "3"),
         *("--exit-code", "9", "--redact=100", "--no-banner", "--no-color", "--log-level", "error"),
         *("--report-format", "sarif", "--report-path", str(job.report)),
     ]
@@ -164,6 +177,23 @@ SCANNERS: Mapping[str, Scanner] = {
         advice="Revoke the secret first, since whoever can read the source has it; then take it out.",
         needs_files=True,
         install=_MAKE_TOOLS,
+        reference="CWE-798 Use of Hard-coded Credentials",
+    ),
+    "gitleaks-history": Scanner(
+        looks_for="secrets in git's history",
+        files=repositories,
+        of="repositories",
+        by=Tool(
+            program="gitleaks",
+            version=("version",),
+            arguments=_gitleaks_history,
+            before=clone,
+            exits={0: "clean", 9: "findings"},
+            read=read_history,
+        ),
+        advice="Revoke the secret first, since whoever has the repository has it; then take it out of the history "
+        "(git filter-repo), or have a person waive what is revoked.",
+        install=f"git, {_MAKE_TOOLS} and the whole history of the source",
         reference="CWE-798 Use of Hard-coded Credentials",
     ),
     "osv-scanner": Scanner(

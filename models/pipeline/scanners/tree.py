@@ -28,12 +28,14 @@ class Tree:
     """The copies below `root`; `source` and `artefacts` are paths relative to it, in order.
 
     `links`, relative to what was given to scan, are not followed and not copied: where one leads can change later.
+    `repository` is the source as it was given, where that is the top of a git repository.
     """
 
     root: Path
     source: tuple[str, ...]
     artefacts: tuple[str, ...]
     links: tuple[str, ...]
+    repository: Path | None = None
 
     def matching(self, *patterns: str) -> list[str]:
         """Return the files of the source whose name fits one of the patterns."""
@@ -80,7 +82,8 @@ def copy_tree(paths: Paths, skip: Sequence[str], root: Path) -> Tree:
                 raise UserError(f"{file}: expected a file that can be read: {error.strerror}") from None
             found[top].append(relative)
     root.mkdir(parents=True, exist_ok=True)
-    return Tree(root, tuple(sorted(found[SOURCE])), tuple(sorted(found[ARTEFACTS])), tuple(sorted(links)))
+    repository = paths.source.absolute() if paths.source and (paths.source / ".git").exists() else None
+    return Tree(root, tuple(sorted(found[SOURCE])), tuple(sorted(found[ARTEFACTS])), tuple(sorted(links)), repository)
 
 
 def _files(top: Path, skip: Sequence[str]) -> Iterator[Path]:

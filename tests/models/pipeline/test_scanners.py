@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import subprocess
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
@@ -245,6 +246,14 @@ def test_this_repository_passes_its_own_policy(tools: Path) -> None:
     own = msgspec.toml.decode(text, type=dict[str, SecurityPolicy])["security"]
     own = msgspec.structs.replace(own, tools=str(tools))
     only = ["gitleaks", "bandit", "notebooks", "libraries"]
+    if not is_cut_off(ROOT):
+        only.append("gitleaks-history")
     report = scan(Paths(source=ROOT), own, today=TODAY, only=only)
     assert {check.name: check.findings for check in report.checks if check.verdict == "fail"} == {}
     assert report.passed
+
+
+def is_cut_off(repository: Path) -> bool:
+    """Whether a checkout has not its whole history: it cannot be judged then, as the check itself says."""
+    asked = ["git", "-C", str(repository), "rev-parse", "--is-shallow-repository"]
+    return subprocess.run(asked, capture_output=True, check=False).stdout == b"true\n"
