@@ -60,8 +60,9 @@ bench-compliance: dev ## what is found of what must not be in training data
 bench-collection: dev ## a million events with their outcomes into a snapshot: time and memory
 	$(BIN)/python -m benchmarks.collection
 
-bench-pipeline: dev ## poisoned snapshots, backdoors and new sites: what the gates see; writes docs/pipeline-attacks.md
+bench-pipeline: dev ## poisoned snapshots, backdoors, new sites, fair and unfair comparisons: what the gates see; writes docs/pipeline-attacks.md
 	$(BIN)/python -m benchmarks.pipeline_attacks
+	$(BIN)/python -m benchmarks.champion_comparison
 
 bench-paging: dev ## from an alert's record to the call that pages
 	$(BIN)/python -m benchmarks.paging

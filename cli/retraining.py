@@ -26,7 +26,7 @@ from models.keyfile import KeyFile
 from models.pipeline import sealed
 from models.pipeline.attacks.poisoning import examine_snapshot
 from models.pipeline.attacks.suite import attack
-from models.pipeline.champion import Champion
+from models.pipeline.champion import Champion, new_to
 from models.pipeline.check import Check, Report
 from models.pipeline.compliance.gate import comply
 from models.pipeline.evaluation import evaluate
@@ -186,7 +186,7 @@ class Retraining:
         manifest, graph = _candidate(workspace)
         score, champion = scorer_of(graph), self._champion(workspace)
         probabilities = {"candidate": score(held_out.x).astype(np.float64)}
-        if champion is not None:
+        if champion is not None and champion.learnt is not None and new_to(champion.learnt, held_out).all():
             probabilities["champion"] = np.asarray(champion.score(held_out.x), dtype=np.float64)
         positive = probabilities["candidate"] >= manifest.threshold
         plot_evaluation(workspace.directory("evaluate"), held_out, probabilities, positive)

@@ -5,7 +5,9 @@ from typing import Literal
 import msgspec
 
 Verdict = Literal["pass", "fail", "waived"]
-"""A check that could not be made is a "fail": what nobody looked at is not clean."""
+"""A check that could not be made is a "fail": what nobody looked at is not clean. "waived" is what a person lets pass
+in the policy, and a comparison with the champion that no data could make fair (champion.py).
+"""
 
 
 class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
