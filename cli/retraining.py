@@ -80,7 +80,7 @@ class Retraining:
         return [
             Step("collect", f"bring rows together from {origin} into a sealed snapshot", self._collect),
             Step("gate-1", "scan the source; look for what must not be trained on, and for poison", self._gate_1, True),
-            Step("train", "set patients aside, compare settings, fit, export and check a graph", self._train),
+            Step("train", "set patients aside, compare settings, fit, export and check a graph", self._train, True),
             Step(
                 "evaluate", "judge the candidate on the patients that nothing saw, beside the champion", self._evaluate
             ),
@@ -149,8 +149,8 @@ class Retraining:
     def _train(self, workspace: Workspace) -> Report:
         directory, rows = workspace.directory("train"), self._gated_rows(workspace)
         candidate, report = train(rows, self.policy.training, DEFAULT_SEED, self.progress)
-        if candidate is None:
-            raise UserError(f"train: {report.checks[0].found}; {report.checks[0].limit} are needed to learn from")
+        if candidate is None or not report.passed:
+            return report
         learnt = rows.take(candidate.train)
         manifest, graph = assemble(
             candidate.model,
@@ -218,7 +218,7 @@ class Retraining:
         )
 
     def _gate_2(self, workspace: Workspace) -> Report:
-        carried = [_carried(name, workspace.done[name].report) for name in ("train", "evaluate", "attack")]
+        carried = [_carried(name, workspace.done[name].report) for name in ("evaluate", "attack")]
         artefacts = workspace.directory("gate-2") / "artefacts"
         artefacts.mkdir()
         for name in (MODEL_FILE, MANIFEST_FILE):

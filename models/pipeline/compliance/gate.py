@@ -22,7 +22,7 @@ _PLACES = 3
 _BAND_YEARS = 10
 
 # name, reference, advice
-_CATEGORIES: dict[str, tuple[str, str, str]] = {
+CATEGORIES: dict[str, tuple[str, str, str]] = {
     "pii": ("personal identifiers", "GDPR Art. 4(1)", "Find the producer that lets them through; they end there."),
     "sensitive": ("sensitive personal data", "GDPR Art. 5(1)(c), 10", "Drop them where the snapshot is made."),
     "confidential": ("business confidential", "Directive (EU) 2016/943, Art. 2(1)", "Ask the owner; change a secret."),
@@ -74,7 +74,7 @@ def comply(
         after = examine(cleaned, policy, table)
         if not after:
             break
-    checks = [_category(name, before, after, policy, frame) for name in _CATEGORIES]
+    checks = [_category(name, before, after, policy, frame) for name in CATEGORIES]
     checks.append(_dropped(len(frame), len(frame) - len(cleaned), policy.max_dropped))
     report = Report(step="compliance", checks=tuple(checks), facts=_facts(frame, cleaned, before, policy))
     sealed = seal_confidential(frame, before, reviewers) if reviewers else None
@@ -95,7 +95,7 @@ def _unique(names: list[str]) -> list[str]:
 
 
 def _category(name: str, before: list[Hit], after: list[Hit], policy: CompliancePolicy, frame: pd.DataFrame) -> Check:
-    title, reference, advice = _CATEGORIES[name]
+    title, reference, advice = CATEGORIES[name]
     action = getattr(policy.actions, name)
     found = [hit for hit in before if hit.category == name]
     left = [hit for hit in after if hit.category == name]
