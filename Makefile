@@ -9,7 +9,7 @@ DEBIAN := chromium prometheus prometheus-alertmanager prometheus-pushgateway
 GO_INSTALL := GOBIN=$(CURDIR)/.cache/tools go install -ldflags
 INSTALL := $(UV) pip install -q --python $(BIN)/python
 
-.PHONY: help demo install dev tools test check chaos chaos-releases bench bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection bench-compliance bench-collection bench-pipeline bench-paging bench-console console-pictures model-card schemas vectors lock clean
+.PHONY: help demo install dev tools test check chaos chaos-releases bench bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection bench-compliance bench-collection bench-pipeline bench-paging bench-retrain bench-console console-pictures model-card schemas vectors lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -35,7 +35,7 @@ chaos: dev ## kill workers and broker under load on a real Kafka, and count ever
 chaos-releases: dev ## release fifty models under load while workers are killed, and ask of each prediction whose it is
 	$(BIN)/python -m tests.chaos.chaos --events 1500000 --rate 20000 --releases 50 --kills 3 --broker-restarts 0 --supervisor-kills 0 --malformed 0
 
-bench: bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection bench-compliance bench-collection bench-pipeline bench-paging bench-console ## every benchmark, some hours
+bench: bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection bench-compliance bench-collection bench-pipeline bench-paging bench-retrain bench-console ## every benchmark, some hours
 
 bench-throughput: dev ## beside a plain loop, Quix Streams, Bytewax and Faust as it ships
 	$(BIN)/python -m benchmarks.throughput
@@ -72,6 +72,9 @@ bench-console: dev ## how late an alert is on the console, and what its viewers 
 
 console-pictures: dev ## photograph the console of a demo under attack, for docs/console.md; needs Chromium
 	$(BIN)/python docs/console/write.py
+
+bench-retrain: dev ## a retrain of the 920 patients, step by step, beside scikit-learn's own fit
+	$(BIN)/python -m benchmarks.retrain
 
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card
