@@ -5,12 +5,12 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import yaml
 
-from contracts.metrics import METRICS, MetricName
+from tests.monitoring.series import assert_written
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "monitoring" / "prometheus"
@@ -223,21 +223,6 @@ def test_prometheus_takes_the_configuration_and_its_rules(promtool: str) -> None
 @pytest.mark.parametrize("rule", [*ALERTS, *rules("record")], ids=lambda rule: rule.get("alert") or rule["record"])
 def test_a_rule_asks_for_what_somebody_writes(rule: dict[str, Any]) -> None:
     assert_written(rule["expr"], RECORDED)
-
-
-def assert_written(expression: str, recorded: set[str]) -> None:
-    """Assert that each series that an expression names is of the catalogue, recorded, or Prometheus's own `up`."""
-    series = re.findall(r"\b((?:[a-z_]+:)?cardiosentry_[a-z_]+(?::[a-z0-9_]+)?)(?:\{([^}]*)\})?", expression)
-    assert series or "up" in expression
-    for name, matchers in series:
-        if ":" in name:
-            assert name in recorded, name
-            continue
-        plain = cast("MetricName", re.sub(r"_(bucket|sum|count)$", "", name))
-        assert plain in METRICS, name
-        assert bool(METRICS[plain].buckets) == (plain != name), name
-        asked = set(re.findall(r"(\w+)\s*(?:=|!)", matchers))
-        assert asked <= {*METRICS[plain].labels, "job", "instance", "group"}, name
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
