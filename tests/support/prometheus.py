@@ -147,6 +147,11 @@ class Prometheus(_Server):
             return [Sample({}, float(answer["result"][1]))]
         return [Sample(each["metric"], float(each["value"][1])) for each in answer["result"]]
 
+    def unhealthy_rules(self) -> list[str]:
+        """Return what is wrong with each rule that could not be evaluated."""
+        rules = [rule for group in self._get("/api/v1/rules")["groups"] for rule in group["rules"]]
+        return [f"{rule['name']}: {rule.get('lastError')}" for rule in rules if rule["health"] == "err"]
+
     def _get(self, path: str, **parameters: str) -> Any:
         url = f"http://{self.address}{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(url, timeout=10) as response:
