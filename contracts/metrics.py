@@ -43,9 +43,19 @@ HistogramName: TypeAlias = Literal[
 MetricName: TypeAlias = CounterName | GaugeName | RetrainName | HistogramName
 
 Step: TypeAlias = Literal["decode", "score", "trial", "detect", "seal", "outcomes", "watch", "write", "commit"]
-"""What a worker does with a batch. Of patient events: decode (and authenticate), score (and encode predictions), trial
-(models on trial score), detect, seal (what goes to quarantine). Outcomes and watch are all that is done with a batch of
-patient outcomes and of detection signals. Write hands records to the producer; commit is the transaction's end."""
+
+STEPS: dict[Step, str] = {
+    "decode": "of patient events: read and authenticate them",
+    "score": "the champion, and the encoding of its predictions",
+    "trial": "the models on trial",
+    "detect": "what came before, what is odd, what is told to the one that watches",
+    "seal": "encrypt what goes to quarantine",
+    "outcomes": "all that is done with a batch of patient outcomes",
+    "watch": "all that is done with a batch of detection signals",
+    "write": "hand records to the producer",
+    "commit": "end the transaction",
+}
+"""What a worker does with a batch, in the order in which it does it."""
 
 
 class Metric(msgspec.Struct, frozen=True):

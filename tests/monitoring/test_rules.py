@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from contracts.metrics import METRICS
 from tests.monitoring.series import assert_written
 
 ROOT = Path(__file__).parents[2]
@@ -233,3 +235,10 @@ def test_an_alert_says_how_bad_it_is_what_to_do_and_where_that_is_described(rule
     runbook = (ROOT / said["runbook"]).read_text()
     assert all(part in runbook for part in ("**Means:**", "**Check:**", "**Do:**", "**False positives:**"))
     assert re.fullmatch(r"docs/runbooks/[a-z-]+\.md", said["runbook"])
+
+
+def test_the_documentation_names_every_metric_and_alert_as_it_is() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "write_metrics.py"))["document"]()
+    assert (ROOT / "docs" / "metrics.md").read_text("utf-8") == made, "run: make schemas"
+    assert all(f"`{name}`" in made for name in METRICS)
+    assert all(f"| {rule['alert']} |" in made for rule in ALERTS)
