@@ -42,8 +42,9 @@ are sums over the workers of a job. What the watching worker alone has is gone f
 ask for the `max`, as the dashboards do.
 
 A retrain is over before anybody could scrape it, so it pushes. Give it a Pushgateway by the setting `pushgateway`
-(`cardiosentry retrain --pushgateway localhost:9091`, `cardiosentry triggers` likewise). Runs of one `group` replace each other there. A gateway that does not
-answer within five seconds is named on standard error, and the run is as good without it.
+(`cardiosentry retrain --pushgateway localhost:9091`, `cardiosentry triggers` likewise). Runs of one `group` replace
+each other there. A gateway that does not answer within five seconds is named on standard error, and the run is as
+good without it.
 
 ## What it costs
 
