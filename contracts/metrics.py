@@ -80,7 +80,7 @@ METRICS: dict[MetricName, Metric] = {
         "Good outcomes: matched with a prediction, repeated, or unmatched.", ("match",)
     ),
     "cardiosentry_quarantined_total": Metric("Records sent to quarantine, by reason.", ("reason",)),
-    "cardiosentry_alerts_total": Metric("Alerts that detection rules raised, by rule.", ("rule",)),
+    "cardiosentry_alerts_total": Metric("Alerts that workers raised, by rule.", ("rule",)),
     "cardiosentry_commits_total": Metric("Transactions (or offset commits) that succeeded."),
     "cardiosentry_rewinds_total": Metric("Times that work was aborted and done again from the last commit."),
     "cardiosentry_assigned_partitions": Metric("Partitions this worker holds."),
