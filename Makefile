@@ -9,7 +9,8 @@ DEBIAN := chromium prometheus prometheus-alertmanager prometheus-pushgateway
 GO_INSTALL := GOBIN=$(CURDIR)/.cache/tools go install -ldflags
 INSTALL := $(UV) pip install -q --python $(BIN)/python
 
-.PHONY: help demo install dev tools test check chaos chaos-releases bench bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection bench-compliance bench-collection bench-pipeline bench-paging bench-retrain bench-console console-pictures model-card schemas vectors lock clean
+TARGETS := $(shell sed -nE 's/^([a-z-]+):.*/\1/p' Makefile)
+.PHONY: $(TARGETS)
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -35,7 +36,7 @@ chaos: dev ## kill workers and broker under load on a real Kafka, and count ever
 chaos-releases: dev ## release fifty models under load while workers are killed, and ask of each prediction whose it is
 	$(BIN)/python -m tests.chaos.chaos --events 1500000 --rate 20000 --releases 50 --kills 3 --broker-restarts 0 --supervisor-kills 0 --malformed 0
 
-bench: bench-throughput bench-latency bench-memory bench-restore bench-signing bench-shadows bench-detection bench-compliance bench-collection bench-pipeline bench-paging bench-retrain bench-console ## every benchmark, some hours
+bench: $(filter bench-%,$(TARGETS)) ## every benchmark, some hours
 
 bench-throughput: dev ## beside a plain loop, Quix Streams, Bytewax and Faust as it ships
 	$(BIN)/python -m benchmarks.throughput
@@ -59,6 +60,8 @@ bench-compliance: dev ## what is found of what must not be in training data
 	$(BIN)/python -m benchmarks.compliance_planted --times 5 --seed 21
 bench-collection: dev ## a million events with their outcomes into a snapshot: time and memory
 	$(BIN)/python -m benchmarks.collection
+bench-metrics: dev ## what counting a batch and answering a scrape cost a worker
+	$(BIN)/python -m benchmarks.metrics
 
 bench-pipeline: dev ## poisoned snapshots, backdoors, new sites, fair and unfair comparisons: what the gates see; writes docs/pipeline-attacks.md
 	$(BIN)/python -m benchmarks.pipeline_attacks
@@ -79,10 +82,12 @@ bench-retrain: dev ## a retrain of the 920 patients, step by step, beside scikit
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card
 
-schemas: dev ## write docs/schemas, docs/detection.md and monitoring/advice.toml from the contracts, rules and runbooks
+schemas: dev ## write docs/schemas, detection.md, metrics.md, the dashboards and monitoring/advice.toml from what they rest on
 	$(BIN)/python docs/schemas/write.py
 	$(BIN)/python docs/write_detection.py
 	$(BIN)/python docs/write_advice.py
+	$(BIN)/python docs/write_metrics.py
+	$(BIN)/python -m monitoring.grafana.write
 
 vectors: dev ## keep what this version signs as test vectors
 	$(BIN)/python -m tests.vectors.write

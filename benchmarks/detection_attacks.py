@@ -164,7 +164,9 @@ class Rehearsal:
         known = Known(lambda *_: ())
         events = EventPipeline(slot, shadows, sealer, known, lambda: 0.0)
         outcome_decoder = Decoder(Outcome, "recorded_at", **checks)
-        outcomes = OutcomePipeline(outcome_decoder, sealer, Outcomes(known.predicted, outcome_decoder, lambda *_: ()))
+        outcomes = OutcomePipeline(
+            outcome_decoder, sealer, Outcomes(known.predicted, outcome_decoder, lambda *_: ()), lambda: 0.0
+        )
         return {EVENTS.name: events, "patient-outcomes": outcomes}
 
     def _signals(

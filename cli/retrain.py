@@ -55,7 +55,7 @@ class Order:
 @click.option("--json", "as_json", is_flag=True, help="Print the account of the run as JSON, no table.")
 @click.option("--why", default="by hand", show_default=True, help="What the provenance says of the reason.")
 @KEY_OPTION
-@setting_options("bootstrap", "topic_prefix", "keys", "store")
+@setting_options("bootstrap", "topic_prefix", "keys", "store", "pushgateway")
 def command(
     settings: Settings,
     policy_file: Path | None,
@@ -120,6 +120,7 @@ def retrain(order: Order) -> int:
     """Do what is ordered, or join the run that is under way; return the exit code. Raises `UserError`."""
     from cli.releasing import now_ms
     from cli.retraining import Retraining, check_freeze
+    from cli.retraining_told import told
     from cli.retraining_view import View
     from contracts.releases import DAY_MS
     from models.keyfile import KeyFile
@@ -156,8 +157,8 @@ def retrain(order: Order) -> int:
         )
         if order.again is not None:
             pipeline.forget(workspace, steps, order.again)
-        with view.over(workspace.run.id, [step.name for step in steps]):
-            passed = pipeline.execute(workspace, steps, view.listen)
+        with told(order.settings, workspace) as run, view.over(workspace.run.id, [step.name for step in steps]):
+            run.passed = passed = pipeline.execute(workspace, steps, view.listen)
         account = to_json(workspace, passed=passed)
         pipeline.write_whole(workspace.path / "report.html", to_html(workspace, order.policy, passed=passed).encode())
         pipeline.write_whole(workspace.path / pipeline.ACCOUNT_FILE, account)

@@ -26,7 +26,7 @@ from contracts.settings import Settings
     help="Look for reasons this often.",
 )
 @KEY_OPTION
-@setting_options("bootstrap", "topic_prefix", "keys", "store")
+@setting_options("bootstrap", "topic_prefix", "keys", "store", "pushgateway")
 def command(
     settings: Settings,
     policy_file: Path | None,

@@ -55,6 +55,8 @@ _SECRET_PROPERTY = re.compile(
     re.IGNORECASE,
 )
 
+_GATEWAY = re.compile(r"((https?://)?[^/@\s]+(/[^@\s]*)?)?")
+
 Positive = msgspec.Meta(ge=1)
 Port = msgspec.Meta(ge=0, le=65535)
 
@@ -114,6 +116,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, _says("address that the console listens on; beyond this machine it needs a token (console.token in keys)")
     ] = "127.0.0.1"
     console_port: Annotated[int, Port, _says("port of the console; 0: any free port")] = 6080
+    pushgateway: Annotated[
+        str,
+        _says("Prometheus Pushgateway that hears of every retrain, host:port or an address without a password"),
+    ] = ""
     kafka: Annotated[dict[str, str], _says("any librdkafka property")] = {}
 
 
@@ -149,6 +155,9 @@ def load_settings(
             settings = msgspec.convert(merged, Settings, strict=False)
         except msgspec.ValidationError as error:
             raise UserError(f"{origin}: {_explain(str(error))}") from None
+        if not _GATEWAY.fullmatch(settings.pushgateway):
+            expected = "host:port or http://host:port/path, without a user or password"
+            raise UserError(f"{origin}: setting pushgateway: expected {expected}")
         for name in settings.kafka:
             if name in _RESERVED or _CALLABLE_PROPERTY.search(name):
                 whose = _RESERVED.get(name, "CardioSentry, because it takes a function")

@@ -40,6 +40,7 @@ from stream_app.pipeline import EventPipeline, OutcomePipeline
 from stream_app.processor import Processor
 from stream_app.quarantine import PUBLIC_KEY_FILE as REVIEWERS_FILE
 from stream_app.quarantine import Sealer
+from stream_app.release_alerts import RULES as RELEASE_RULES
 from stream_app.release_alerts import ReleaseAlerts
 from stream_app.release_memory import ReleaseMemory
 from stream_app.releases import ReleaseWatcher, alert_writer
@@ -113,7 +114,8 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     events_topic, outcomes_topic, signals_topic = (
         settings.topic_prefix + topic.name for topic in (EVENTS, OUTCOMES, SIGNALS)
     )
-    telemetry = Telemetry()
+    rules = load_rules()
+    telemetry = Telemetry([*(rule.id for rule in rules.all), *(rule.id for rule in RELEASE_RULES)])
     models = ModelSlot(telemetry.models)
     failed: SimpleQueue[tuple[Release, str]] = SimpleQueue()
     shadows = Shadows(settings.shadow_share, time.perf_counter, failed)
@@ -121,12 +123,13 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     known = Known(history)
     outcome_decoder = Decoder(Outcome, "recorded_at", **checks)
     outcomes = Outcomes(known.predicted, outcome_decoder, history)
-    rules = load_rules()
-    watching = SignalPipeline(lambda: Watch(rules, lambda: models.models.champion, settings.false_alarm_days), history)
+    watching = SignalPipeline(
+        lambda: Watch(rules, lambda: models.models.champion, settings.false_alarm_days), history, time.perf_counter
+    )
     processor = Processor(
         {
             events_topic: EventPipeline(models, shadows, sealer, known, time.perf_counter),
-            outcomes_topic: OutcomePipeline(outcome_decoder, sealer, outcomes),
+            outcomes_topic: OutcomePipeline(outcome_decoder, sealer, outcomes, time.perf_counter),
             signals_topic: watching,
         },
         _output(settings, slot),
@@ -139,14 +142,19 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     )
     app = CardioSentryApp(settings, processor, telemetry, slot)
     load = Loader(open_store(settings.store), releases, lambda event: Decoder(event, "observed_at", **checks))
-    alerts_topic = settings.topic_prefix + SECURITY_ALERTS.name
+    write_alert = alert_writer(kafka_properties(settings), settings.topic_prefix + SECURITY_ALERTS.name)
+
+    def tell(rule: str, alert: bytes) -> None:
+        telemetry.alerted(rule)
+        write_alert(alert)
+
     watcher = ReleaseWatcher(
         kafka_properties(settings),
         settings.topic_prefix + RELEASES.name,
         releases,
         load,
         models,
-        ReleaseAlerts(alert_writer(kafka_properties(settings), alerts_topic), slot_name(settings, slot), _now_ms),
+        ReleaseAlerts(tell, slot_name(settings, slot), _now_ms),
         app.die,
         _now_ms,
         lambda cluster: ReleaseMemory(Path(settings.state) / f"{cluster}-{slot_name(settings, slot)}.releases"),
@@ -156,7 +164,7 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     watcher.catch_up()
     watcher.start()
     _add_agent(app, events_topic, outcomes_topic, signals_topic)
-    _add_pages(app, models)
+    _add_pages(app, models, watching, signals_topic)
     tune_interpreter()
     return app
 
@@ -185,10 +193,6 @@ def _add_agent(app: CardioSentryApp, *topics: str) -> None:
     async def commit_what_waits() -> None:
         await asyncio.get_running_loop().run_in_executor(pipeline, work, app.processor.commit_if_due)
 
-    @app.timer(5.0)
-    async def watch_lag() -> None:
-        app.telemetry.lag(consumer_of(app).lag())
-
     @app.task
     async def freeze_start_up() -> None:
         gc.freeze()  # what start-up made lives for ever: the collector need not walk it
@@ -199,7 +203,7 @@ def consumer_of(app: CardioSentryApp) -> Consumer:
     return cast("Consumer", app.consumer)
 
 
-def _add_pages(app: CardioSentryApp, models: ModelSlot) -> None:
+def _add_pages(app: CardioSentryApp, models: ModelSlot, watching: SignalPipeline, signals_topic: str) -> None:
     @app.page("/health/live")
     async def live(view: View, _request: Request) -> Response:
         # Waiting for a broker is no reason to be killed: that is what `ready` tells.
@@ -218,6 +222,9 @@ def _add_pages(app: CardioSentryApp, models: ModelSlot) -> None:
 
     @app.page("/metrics")
     async def metrics(view: View, _request: Request) -> Response:
+        consumer = consumer_of(app)
+        watches = any(place.topic == signals_topic for place in consumer.assignment())
+        app.telemetry.measured(consumer.lag(), watching.figures(), watches=watches)
         return view.text(app.telemetry.exposition().decode(), content_type="text/plain; version=0.0.4")
 
 

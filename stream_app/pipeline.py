@@ -10,6 +10,7 @@ from contracts.codec import encode
 from contracts.detection import Part, Signal, Signals
 from contracts.errors import RetryableError
 from contracts.events import Decision, Event, Outcome
+from contracts.metrics import Step
 from contracts.topics import PREDICTIONS, SHADOW_PREDICTIONS, SIGNALS
 from stream_app.batch import Batch
 from stream_app.decode import Decoded, Decoder
@@ -21,6 +22,7 @@ from stream_app.model_slot import LoadedModel, ModelSlot
 from stream_app.quarantine import Quarantined, Sealer, frame
 from stream_app.score import Scored
 from stream_app.shadows import Shadows
+from stream_app.stopwatch import Stopwatch
 
 _OBSERVED_AT = attrgetter("observed_at")
 
@@ -36,6 +38,7 @@ class Result:
     `shadows` are counts for metrics, `shadow_skipped` those of events that models on trial left out, `repeats` those of
     events that came before and were dropped, `outcomes` those of good outcomes ("matched", "repeated", "unmatched"),
     `alerts` those of alerts by rule. `newest_ms` is the latest observation time, None if nothing was accepted.
+    `seconds` says how long each step took.
     """
 
     outputs: dict[str, list[tuple[bytes | None, bytes]]] = field(default_factory=dict)
@@ -48,6 +51,7 @@ class Result:
     outcomes: Mapping[str, int] = field(default_factory=dict)
     alerts: dict[str, int] = field(default_factory=dict)
     newest_ms: int | None = None
+    seconds: dict[Step, float] = field(default_factory=dict, compare=False)
 
     def tell(self, signals: Signals) -> None:
         """Have the one that watches told, if there is anything to tell."""
@@ -96,16 +100,19 @@ class EventPipeline:
         models = self._slot.models
         if models.champion is None:
             raise RetryableError("expected a champion to score with, none is live")
-        started = self._clock_s()
+        watch = Stopwatch(self._clock_s)
         decoded = models.champion.decoder(batch, now_ms)
-        result = Result()
+        watch.lap("decode")
+        result = Result(seconds=watch.seconds)
         columns = models.champion.columns
         repeated = self.known.drop_repeated(batch, decoded, models.champion, now_ms)
         result.repeats = len(repeated)
+        watch.lap("detect")
         scored: Scored | None = None
         odd: dict[Signal, list[int]] = {}
         if decoded.records:
             scored = models.champion.score(decoded, now_ms)
+            watch.lap("score")
             predictions, result.decisions = scored.predictions, scored.decisions
             if models.champion.answers:
                 self.known.remember(batch, decoded, models.champion.answers(scored.probabilities))
@@ -114,33 +121,41 @@ class EventPipeline:
             keys = batch.keys if len(predictions) == len(batch) else [batch.keys[row] for row in decoded.rows]
             result.outputs[PREDICTIONS.name] = list(zip(keys, predictions, strict=True))
             result.newest_ms = max(map(_OBSERVED_AT, decoded.records), default=None)
+            now_s = watch.lap("detect")
             if models.shadows:
-                on_trial = self._shadows(models.shadows, decoded, self._clock_s() - started, now_ms)
+                on_trial = self._shadows(models.shadows, decoded, now_s - watch.started_s, now_ms)
                 result.shadows = {role: len(answers) for role, answers in on_trial}
                 result.shadow_skipped = 0 if on_trial else len(predictions)
                 result.outputs[SHADOW_PREDICTIONS.name] = [
                     record for _, answers in on_trial for record in zip(keys, answers, strict=True)
                 ]
+                watch.lap("trial")
         _quarantine(batch, decoded, self._sealer, result)
+        watch.lap("seal")
         part = _part(models.champion, scored)
         result.tell(of_events(batch, decoded, repeated, odd, part, now_ms))
+        watch.lap("detect")
         return result
 
 
 class OutcomePipeline:
     """patient-outcomes: decode, authenticate, compare with what was predicted. Nothing but signals is written of it."""
 
-    def __init__(self, decoder: Decoder[Outcome], sealer: Sealer, outcomes: Outcomes) -> None:
-        self._decoder, self._sealer = decoder, sealer
+    def __init__(
+        self, decoder: Decoder[Outcome], sealer: Sealer, outcomes: Outcomes, clock_s: Callable[[], float]
+    ) -> None:
+        self._decoder, self._sealer, self._clock_s = decoder, sealer, clock_s
         self.outcomes = outcomes
 
     def __call__(self, batch: Batch, now_ms: int) -> Result:
-        result = Result()
+        watch = Stopwatch(self._clock_s)
+        result = Result(seconds=watch.seconds)
         decoded = self._decoder(batch, now_ms)
         _quarantine(batch, decoded, self._sealer, result)
         matched = self.outcomes(batch, decoded, now_ms)
         result.outcomes = matched.counts
         result.tell(of_outcomes(batch, decoded, matched, now_ms))
+        watch.lap("outcomes")
         return result
 
 

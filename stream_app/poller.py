@@ -74,8 +74,8 @@ class Poller(threading.Thread):
         self._measure_lag_at = 0.0
         self.polled_at = time.monotonic()
         self.assigned: Partitions = set()
-        self.lag = 0
-        """Records between the positions and the last known ends of the partitions, as of a few seconds ago."""
+        self.lag: Mapping[str, int] = {}
+        """Records between the positions and the last known ends of partitions, by topic, as of a few seconds ago."""
 
     def stop(self) -> None:
         """Finish: commit what was processed, leave the group. Blocks until done."""
@@ -174,11 +174,11 @@ class Poller(threading.Thread):
         if time.monotonic() < self._measure_lag_at:
             return
         self._measure_lag_at = time.monotonic() + _MEASURE_LAG_S
-        lag = 0
-        for (topic, partition), position in self._positions.items():
+        lag = {topic: 0 for topic, _ in self.assigned}
+        for topic, partition in self.assigned & self._positions.keys():
             with suppress(KafkaException):  # a partition that the broker no longer has
                 _, end = self.consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-                lag += max(0, end - position)
+                lag[topic] += max(0, end - self._positions[topic, partition])
         self.lag = lag
 
     # Called by librdkafka inside poll, consume and close

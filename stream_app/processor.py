@@ -118,8 +118,10 @@ class Processor:
                     f"{batch.topic}/{span.partition}: expected records from {expected} on, not {span.start}"
                 )
         result = self.pipelines[batch.topic](batch, self._clock_ms())
+        started = time.monotonic()
         self._write(result)
         self._progress_at = time.monotonic()
+        result.seconds["write"] = self._progress_at - started
         self._telemetry.processed(batch, result, self._clock_ms())
 
     def _write(self, result: Result) -> None:

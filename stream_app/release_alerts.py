@@ -21,6 +21,7 @@ NO_CHAMPION = Rule("no-champion", "No champion to score with", "1", _RUNBOOKS + 
 ENDING = Rule("release-ending", "Release or trust root is about to end", "1", _RUNBOOKS + "release-ending.md")
 CUT = Rule("release-log-cut", "Records of model-releases deleted", "1", _RUNBOOKS + "release-log-cut.md")
 SHADOW_FAILED = Rule("shadow-failed", "Model on trial failed", "1", _RUNBOOKS + "shadow-failed.md")
+RULES = (REFUSED, UNAVAILABLE, NO_CHAMPION, ENDING, CUT, SHADOW_FAILED)
 
 _WEEK_MS = 7 * DAY_MS
 _TOLD_AGAIN_MS = 600_000
@@ -29,9 +30,9 @@ _MAX_REMEMBERED = 10_000
 
 
 class ReleaseAlerts:
-    """Says each thing once. `write` takes an alert as JSON; `worker` names who says it."""
+    """Says each thing once. `write` takes a rule's id and its alert as JSON; `worker` names who says it."""
 
-    def __init__(self, write: Callable[[bytes], None], worker: str, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, write: Callable[[str, bytes], None], worker: str, clock_ms: Callable[[], int]) -> None:
         self._write = write
         self._worker = worker
         self._clock_ms = clock_ms
@@ -130,4 +131,4 @@ class ReleaseAlerts:
             labels={**labels, "worker": self._worker},
             ended=ended,
         )
-        self._write(encode(made))
+        self._write(rule.id, encode(made))

@@ -94,9 +94,9 @@ class Consumer(FaustConsumer):
         """Return how long ago the poller polled, seconds; 0 before it began."""
         return time.monotonic() - self._poller.polled_at if self._poller else 0.0
 
-    def lag(self) -> int:
-        """Return how many records lay between the position and the end of the partitions a few seconds ago."""
-        return self._poller.lag if self._poller else 0
+    def lag(self) -> Mapping[str, int]:
+        """Return how many records of each topic lay between position and end of the partitions a few seconds ago."""
+        return self._poller.lag if self._poller else {}
 
     # The poller's thread calls these two
 

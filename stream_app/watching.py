@@ -10,10 +10,12 @@ from contracts.codec import encode
 from contracts.detection import Signals
 from contracts.topics import MODEL_ALERTS, SECURITY_ALERTS, SIGNALS
 from stream_app.batch import Batch, Span
+from stream_app.detectors.figures import Figures
 from stream_app.detectors.known import History
 from stream_app.detectors.snapshots import KEY, encode_state, last_state
 from stream_app.detectors.watch import Watch, WatchState
 from stream_app.pipeline import Result
+from stream_app.stopwatch import Stopwatch
 
 SIGNALS_REMEMBERED = 20_000
 """Records of detection-signals among which the last state is looked for first; without one they are what is known."""
@@ -37,13 +39,14 @@ class SignalPipeline:
     abort, goes on from the last such state and the signals since, and tells nothing of what they came to then.
     """
 
-    def __init__(self, make_watch: Callable[[], Watch], history: History) -> None:
-        self._make_watch, self._history = make_watch, history
+    def __init__(self, make_watch: Callable[[], Watch], history: History, clock_s: Callable[[], float]) -> None:
+        self._make_watch, self._history, self._clock_s = make_watch, history, clock_s
         self._watch: Watch | None = None
         self._since_state = _Stretch()
 
     def __call__(self, batch: Batch, now_ms: int) -> Result:
-        result = Result()
+        timed = Stopwatch(self._clock_s)
+        result = Result(seconds=timed.seconds)
         for span in batch.spans:
             watch = self._watch or self._begin(batch.topic, span, now_ms)
             rows = slice(span.first_row, span.first_row + len(span.offsets))
@@ -54,7 +57,13 @@ class SignalPipeline:
             if self._since_state.is_long:
                 self._since_state = _Stretch()
                 result.outputs[SIGNALS.name] = [(KEY, record) for record in encode_state(watch.state, span.end)]
+        timed.lap("watch")
         return result
+
+    def figures(self) -> Figures:
+        """Return what is watched as figures; nothing where this worker does not watch. For any thread."""
+        watch = self._watch
+        return watch.figures() if watch else Figures()
 
     def committed(self) -> None:
         """See `Memory`: nothing to do, what was seen is known."""

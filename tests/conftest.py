@@ -14,6 +14,7 @@ from tests.support.alertmanager import AlertmanagerServer, AlertmanagerUnavailab
 from tests.support.broker import Broker
 from tests.support.embedded import embedded_broker
 from tests.support.kafka import KafkaServer, KafkaUnavailable
+from tests.support.prometheus import PrometheusUnavailable, Pushgateway, program
 from tests.support.s3 import S3Server, S3Unavailable, build
 from tests.support.site import Site, make_site
 
@@ -75,6 +76,26 @@ def browser() -> Iterator["Browser"]:
         except BrowserUnavailable as error:
             cannot_run(str(error), "browser")
         yield found
+
+
+@pytest.fixture(scope="session")
+def pushgateway() -> Iterator[Pushgateway]:
+    """A real Pushgateway, one for the whole run; push into groups of your own."""
+    try:
+        program("prometheus-pushgateway", "prometheus-pushgateway")
+    except PrometheusUnavailable as error:
+        cannot_run(str(error), "Pushgateway")
+    with Pushgateway() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """What checks and tests rules."""
+    try:
+        return program("promtool", "prometheus")
+    except PrometheusUnavailable as error:
+        cannot_run(str(error), "promtool")
 
 
 @pytest.fixture(scope="session")

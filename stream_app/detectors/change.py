@@ -108,6 +108,15 @@ class ChangeDetector:
         scores, _ = self._scores(window)
         return dict(zip(self.names, self._statistics.rarity(scores.max(axis=0)).tolist(), strict=True))
 
+    def distances(self, sketch: Sketch) -> dict[str, float]:
+        """Return for each statistic how far a set of events is from the reference: 1 is as rare as an alarm, 0 usual.
+
+        That is the log of how many windows lie between two such values, over that of an alarm. Nothing is taken in.
+        """
+        totals, events = np.array([sketch.totals], np.float64), np.array([sketch.events], np.float64)
+        rarities = self._statistics.rarity(self._statistics.scores(totals, events)[0])
+        return dict(zip(self.names, np.maximum(rarities / self.threshold, 0.0).tolist(), strict=True))
+
     def changes(self, window: Sketch) -> list[Change]:
         """Take a window in; return what is too far from the reference, the rarest first: mostly nothing.
 

@@ -6,10 +6,12 @@ from contracts.alerts import Alert
 from contracts.detection import Part, Signals
 from contracts.reference import ReferenceStatistics
 from contracts.releases import DAY_MS
+from models.outcomes import Performance, estimated
 from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
 from stream_app.detectors.change_alert import change_alert
 from stream_app.detectors.drift import DriftDetector, Finding
+from stream_app.detectors.figures import Compared
 from stream_app.detectors.rules import DETECTORS, DetectionRule
 from stream_app.detectors.windows import OfChampion, OfModel, Windows, WindowsState
 from stream_app.model_slot import LoadedModel
@@ -29,6 +31,18 @@ class DriftWatch:
     def restore(self, state: OfModel[WindowsState] | None) -> None:
         """Go on from the state of another, once the champion that it is of scores."""
         self._champions.restore(state)
+
+    def figures(self) -> tuple[Compared, Performance] | None:
+        """Return what the last events come to and how good the model is on the reference. For any thread."""
+        windows = self._champions.known
+        recent = windows.recent() if windows else None
+        if windows is None or recent is None:
+            return None
+        (events, distances), reference = recent, windows.reference
+        first = sum(len(column.shares) for column in reference.columns[:-2])
+        scores = events.totals[first : first + len(reference.score.shares) - 1]
+        compared = Compared(events.events, distances, estimated(scores, reference.outcomes))
+        return compared, estimated(reference.score.shares[:-1], reference.outcomes)
 
     def see(self, signals: Signals) -> list[Alert]:
         """Take the signals of a batch; return the alerts that they come to."""

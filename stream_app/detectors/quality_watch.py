@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from contracts.alerts import Alert
 from contracts.detection import Signals
 from contracts.reference import ReferenceStatistics
 from contracts.releases import DAY_MS
+from models.outcomes import performance
 from models.sketch import Sketch
 from stream_app.detectors.change import DetectorState
 from stream_app.detectors.change_alert import change_alert
+from stream_app.detectors.figures import Compared
 from stream_app.detectors.quality import QualityDetector, QualityFinding
 from stream_app.detectors.rules import DETECTORS, DetectionRule
 from stream_app.detectors.windows import OfChampion, OfModel, Windows, WindowsState
@@ -29,6 +33,16 @@ class QualityWatch:
     def restore(self, state: OfModel[WindowsState] | None) -> None:
         """Go on from the state of another, once the champion that it is of scores."""
         self._champions.restore(state)
+
+    def figures(self) -> Compared | None:
+        """Return what the last outcomes come to. For any thread."""
+        windows = self._champions.known
+        recent = windows.recent() if windows else None
+        if windows is None or recent is None:
+            return None
+        outcomes, distances = recent
+        seen, positives = np.array(outcomes.totals, np.float64).reshape(2, -1)
+        return Compared(outcomes.events, distances, performance(seen, positives, windows.reference.outcomes))
 
     def see(self, signals: Signals) -> list[Alert]:
         """Take the signals of a batch; return the alerts that they come to."""

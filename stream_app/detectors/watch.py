@@ -13,6 +13,7 @@ from contracts.alerts import Alert
 from contracts.detection import Signals
 from stream_app.detectors.counts import Counts, CountsState
 from stream_app.detectors.drift_watch import DriftWatch
+from stream_app.detectors.figures import Figures
 from stream_app.detectors.lateness import LateSources, LateSourcesState
 from stream_app.detectors.poison import PoisonState, PoisonWatch
 from stream_app.detectors.quality_watch import QualityWatch
@@ -103,6 +104,12 @@ class Watch:
         self._quality.restore(state.quality)
         self._poison.restore(state.poison)
         return True
+
+    def figures(self) -> Figures:
+        """Return what the champion's last events and outcomes come to. For any thread."""
+        drift = self._drift.figures()
+        quality = self._quality.figures()
+        return Figures(*((drift[0], quality, drift[1]) if drift else (None, quality, None)))
 
     def see(self, signals: Signals) -> list[Alert]:
         """Take the signals of a batch; return the alerts that they come to."""

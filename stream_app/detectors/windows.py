@@ -19,6 +19,9 @@ from stream_app.model_slot import LoadedModel
 F = TypeVar("F")
 S = TypeVar("S")
 
+RECENT = 1000
+"""Events (or outcomes) after which those before them begin to be forgotten: figures are of so many to twice as many."""
+
 _LEARN_S = 60
 QUIET_S = 3600
 _MEASURED_WINDOWS = 1000
@@ -29,6 +32,7 @@ class WindowsState(msgspec.Struct, frozen=True):
     """The window under way, its detector and what was told.
 
     `window_ms` is how long a window took when the detector was set; since `since_ms` there were `windows` of them.
+    `recent` are the last windows in two parts, the newer first.
     """
 
     window: Sketch | None
@@ -38,6 +42,7 @@ class WindowsState(msgspec.Struct, frozen=True):
     windows: Annotated[int, msgspec.Meta(ge=0)]
     told_ms: Moment | None
     untold: int
+    recent: Annotated[tuple[Sketch, ...], msgspec.Meta(max_length=2)] = ()
 
 
 class OfModel(msgspec.Struct, Generic[S], frozen=True):
@@ -58,6 +63,8 @@ class Detector(Protocol[F]):
 
     def changes(self, window: Sketch) -> Sized: ...
 
+    def distances(self, sketch: Sketch) -> dict[str, float]: ...
+
 
 class Windows(Generic[F]):
     """The window under way, its detector, and what was told.
@@ -73,7 +80,7 @@ class Windows(Generic[F]):
         spacing_ms: float,
         make: Callable[[float, DetectorState | None], Detector[F]],
     ) -> None:
-        self._reference, self._spacing_ms, self._make = reference, spacing_ms, make
+        self.reference, self._spacing_ms, self._make = reference, spacing_ms, make
         self.totals = totals
         self.window_ms = 0.0
         self.untold = 0
@@ -81,6 +88,7 @@ class Windows(Generic[F]):
         self._detector: Detector[F] | None = None
         self._since_ms, self._windows = 0, 0
         self._told_ms: int | None = None
+        self._recent: tuple[Sketch, ...] = ()  # replaced whole: another thread may read it
 
     @property
     def state(self) -> WindowsState:
@@ -92,27 +100,30 @@ class Windows(Generic[F]):
             self._windows,
             self._told_ms,
             self.untold,
+            self._recent,
         )
 
     def restore(self, state: WindowsState) -> None:
         """Go on from the state of another of the same model, unless it is of no such model's form."""
         buckets = state.detector.buckets if state.detector else ()
-        sketches = [each for _, each in buckets] + ([state.window] if state.window else [])
+        sketches = [*(each for _, each in buckets), *([state.window] if state.window else []), *state.recent]
         good = all(each.events > 0 and len(each.totals) == self.totals for each in sketches)
         if not good or len(buckets) > LONGEST or bool(state.detector) != bool(state.window_ms):
             return
         self._window, self.window_ms, self.untold = state.window, state.window_ms, state.untold
         self._since_ms, self._windows, self._told_ms = state.since_ms, state.windows, state.told_ms
+        self._recent = state.recent
         if state.detector:
             self._detector = self._set(state.detector)
 
     def take(self, sketch: Sketch, at_ms: int) -> list[F]:
         """Take a part of the window; return what is to be told."""
         window = self._window + sketch if self._window else sketch
-        if window.events < self._reference.window_events:
+        if window.events < self.reference.window_events:
             self._window = window
             return []
         self._window = None
+        self._recent = _followed(self._recent, window)
         self._measure(at_ms)
         if self._detector is None:
             return []
@@ -122,6 +133,17 @@ class Windows(Generic[F]):
         findings = self._detector.update(window)
         self._told_ms = at_ms if findings else self._told_ms
         return findings
+
+    def recent(self) -> tuple[Sketch, dict[str, float]] | None:
+        """Return the last events and how far each statistic of them is from the reference; None before a window is.
+
+        There are no distances before the detector is set. For any thread.
+        """
+        recent, detector = self._recent, self._detector
+        if not recent:
+            return None
+        events = recent[0] + recent[1] if len(recent) > 1 else recent[0]
+        return events, detector.distances(events) if detector else {}
 
     def _measure(self, at_ms: int) -> None:
         """Learn how long a window takes, and set the detector by it."""
@@ -139,7 +161,13 @@ class Windows(Generic[F]):
 
     def _set(self, state: DetectorState | None) -> Detector[F]:
         """Return a detector that goes on from `state`, set by the time that a window takes."""
-        return self._make(max(self._spacing_ms / self.window_ms, self._reference.spacings[0]), state)
+        return self._make(max(self._spacing_ms / self.window_ms, self.reference.spacings[0]), state)
+
+
+def _followed(recent: tuple[Sketch, ...], window: Sketch) -> tuple[Sketch, ...]:
+    if not recent or recent[0].events >= RECENT:
+        return (window, *recent[:1])
+    return (recent[0] + window, *recent[1:])
 
 
 class Remembering(Protocol[S]):

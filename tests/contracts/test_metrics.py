@@ -5,9 +5,14 @@ from typing import get_args
 
 import pytest
 
-from contracts.metrics import METRICS, CounterName, GaugeName, HistogramName, MetricName
+from contracts.metrics import METRICS, STEPS, CounterName, GaugeName, HistogramName, MetricName, RetrainName, Step
 
-COUNTERS, GAUGES, HISTOGRAMS = map(get_args, (CounterName, GaugeName, HistogramName))
+COUNTERS, HISTOGRAMS = map(get_args, (CounterName, HistogramName))
+GAUGES = [*get_args(GaugeName), *get_args(RetrainName)]
+
+
+def test_every_step_is_described() -> None:
+    assert list(STEPS) == list(get_args(Step))
 
 
 def test_every_name_has_an_entry_and_every_entry_a_name() -> None:

@@ -44,6 +44,7 @@ VALUES: dict[str, tuple[str, str, Any, list[Any]]] = {
     "alert_page": ('"file"', "env", "option", ["file", "env", "option"]),
     "console_host": ('"127.0.0.3"', "127.0.0.2", "::1", ["127.0.0.3", "127.0.0.2", "::1"]),
     "console_port": ("1", "2", 0, [1, 2, 0]),
+    "pushgateway": ('"file:1"', "http://env:2", "https://option/3", ["file:1", "http://env:2", "https://option/3"]),
 }
 
 
@@ -233,3 +234,10 @@ def test_every_setting_says_what_it_does() -> None:
     described = describe()
     assert list(described) == list(Settings.__struct_fields__)
     assert all(described.values())
+
+
+@pytest.mark.parametrize("given", ["http://ada:lovelace@gateway", "two words", "ftp//x y"])
+def test_an_address_with_a_password_or_none_at_all_is_refused_without_being_repeated(given: str) -> None:
+    with pytest.raises(UserError, match="setting pushgateway: expected host:port") as refused:
+        load(pushgateway=given)
+    assert given not in str(refused.value)

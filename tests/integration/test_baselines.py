@@ -147,7 +147,7 @@ class Worker:
             releases,
             Loader(DirectoryStore(system.site.store), releases, lambda event: Decoder(event, "observed_at", **checks)),  # type: ignore[arg-type]
             self.slot,
-            ReleaseAlerts(self.alerts.append, "test", lambda: self._now_ms),
+            ReleaseAlerts(lambda _, alert: self.alerts.append(alert), "test", lambda: self._now_ms),
             self.failures.append,
             self._clock_ms,
             lambda cluster: ReleaseMemory(directory / f"{cluster}.releases"),

@@ -28,8 +28,9 @@ from producers.sign import Signer
 from tests.contracts.test_alerts import assert_ecs
 from tests.integration.stream import Stream
 from tests.support.broker import Broker
+from tests.support.prometheus import Pushgateway
 from tests.support.reading import read_topic
-from tests.support.serving import Serving
+from tests.support.serving import Serving, get
 from tests.support.site import Site
 from tests.support.waiting import wait_for
 
@@ -144,15 +145,22 @@ def champion_of(serving: Serving, slot: int = 0) -> str:
     return "".join(line for line in lines if line.startswith("cardiosentry_model_info{") and "champion" in line)
 
 
-def test_a_gate_that_says_no_says_why_and_releases_nothing(system: System, tmp_path: Path) -> None:
+def test_a_gate_that_says_no_says_why_and_releases_nothing(
+    system: System, pushgateway: Pushgateway, tmp_path: Path
+) -> None:
     before = len(read_releases(system.settings).entries)
-    done = system.retrain(policy_file=policy(tmp_path / "policy.toml", least_rows="100_000"))
+    gateway = f"--pushgateway={pushgateway.address}"
+    done = system.retrain(gateway, policy_file=policy(tmp_path / "policy.toml", least_rows="100_000"))
     assert done.exit_code == EXIT_REFUSED, done.output + str(done.exception)
     account = json.loads(done.stdout)
     assert account["verdict"] == "gate-1 said no"
     (rows,) = (check for check in account["steps"]["collect"]["report"]["checks"] if check["name"] == "rows")
     assert (rows["verdict"], rows["limit"]) == ("fail", "at least 100000")
     assert "Wait for more outcomes" in rows["advice"]
+    pushed = get(f"http://{pushgateway.address}/metrics")[1]
+    of = f'group="{system.settings.group}",instance="",job="cardiosentry-retrain"'
+    assert f'cardiosentry_retrain_finished_timestamp_seconds{{{of},verdict="refused"}}' in pushed
+    assert f'cardiosentry_retrain_step_passed{{{of},step="gate-1"}} 0\n' in pushed
     assert len(read_releases(system.settings).entries) == before
 
 

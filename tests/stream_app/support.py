@@ -134,7 +134,9 @@ def outcome_pipeline(
 ) -> OutcomePipeline:
     """Return a pipeline whose outcomes meet the predictions that `known` knows: none, unless it is given."""
     decoder = Decoder(Outcome, "recorded_at", require_mac=require_mac, **CHECKS)
-    return OutcomePipeline(decoder, SEALER, Outcomes((known or Known(history)).predicted, decoder, history))
+    return OutcomePipeline(
+        decoder, SEALER, Outcomes((known or Known(history)).predicted, decoder, history), lambda: 0.0
+    )
 
 
 def predictions(outputs: Sequence[tuple[bytes | None, bytes]]) -> list[DecodedPrediction]:

@@ -91,6 +91,28 @@ def test_there_is_no_opinion_without_the_champion_its_reference_or_a_minute_of_w
     assert see(watch(champion), other) == []
 
 
+def test_figures_are_of_the_last_thousand_events_and_say_which_feature_is_far(
+    champion: LoadedModel, clean: list[Signals], aged: list[Signals]
+) -> None:
+    watching = watch(champion)
+    assert watching.figures() is None
+    see(watching, clean[:50])
+    early = watching.figures()
+    assert early is not None
+    assert (early[0].events, early[0].distances) == (2000, {})  # there is no detector before a minute
+    see(watching, clean[50:])
+    calm = watching.figures()
+    assert calm is not None
+    assert max(calm[0].distances.values()) < 1
+    assert 1000 <= calm[0].events <= 2000
+    assert calm[0].performance.brier == pytest.approx(calm[1].brier, abs=0.05)
+    see(watching, aged)
+    after = watching.figures()
+    assert after is not None
+    assert after[0].distances["age"] > 1 > after[0].distances["sex"]  # though it was told, and the detector began anew
+    assert after[1] == calm[1]
+
+
 def test_parts_add_up_to_the_same_windows_however_they_came(
     champion: LoadedModel, clean: list[Signals], aged: list[Signals]
 ) -> None:
@@ -117,10 +139,12 @@ def test_drift_is_told_as_it_would_be_without_a_takeover(
         return other
 
     records = [*clean, *aged]
-    one = watch(champion)
+    one, whole = watch(champion), watch(champion)
     told = see(one, records[:taken_over_at])
-    told += see(taken_over(taken_over(one)), records[taken_over_at:])
-    assert told == see(watch(champion), records)
+    other = taken_over(taken_over(one))
+    told += see(other, records[taken_over_at:])
+    assert told == see(whole, records)
+    assert other.figures() == whole.figures()
 
 
 def test_a_state_of_another_model_or_form_is_none(
@@ -139,6 +163,7 @@ def test_a_state_of_another_model_or_form_is_none(
     forms = (
         msgspec.structs.replace(windows, window_ms=0.0),
         msgspec.structs.replace(windows, window=short),
+        msgspec.structs.replace(windows, recent=(short,)),
         *(msgspec.structs.replace(windows, detector=msgspec.structs.replace(detector, buckets=b)) for b in changed),
     )
     others = (OfModel("sha256:other", windows), OfModel(state.digest, windows, baseline=1))
@@ -206,7 +231,7 @@ def test_what_was_gathered_before_a_baseline_is_not_held_against_the_stream_afte
 def test_drift_goes_to_model_alerts(champion: LoadedModel, clean: list[Signals], aged: list[Signals]) -> None:
     values = [msgspec.json.encode(each) for each in [*clean, *aged]]
     history: list[Batch] = []
-    pipeline = SignalPipeline(lambda: Watch(load_rules(), lambda: champion, 30), lambda *_: history)
+    pipeline = SignalPipeline(lambda: Watch(load_rules(), lambda: champion, 30), lambda *_: history, lambda: 0.0)
     result = pipeline(batch_of([Wire(b"signals", value) for value in values], topic=SIGNALS.name), NOW_MS)
     ((key, value),) = result.outputs[MODEL_ALERTS.name]
     assert (key or b"").decode() == champion.bundle.digest

@@ -58,7 +58,7 @@ def signals(champion: LoadedModel, attack: str, events: int) -> Iterator[bytes]:
 def test_poisoned_labels_are_told_to_the_end_of_the_pipelines(champion: LoadedModel, attack: str) -> None:
     values = list(signals(champion, attack, AFTER + 8_000))
     clean = [value for value in values if msgspec.json.decode(value, type=Signals).at <= AT_MS + 10 * AFTER]
-    pipeline = SignalPipeline(lambda: Watch(load_rules(), lambda: champion, 30), lambda *_: ())
+    pipeline = SignalPipeline(lambda: Watch(load_rules(), lambda: champion, 30), lambda *_: (), lambda: 0.0)
 
     def watched(part: list[bytes]) -> Any:
         return pipeline(batch_of([Wire(b"signals", value) for value in part], topic=SIGNALS.name), AT_MS)

@@ -172,7 +172,7 @@ def test_the_time_of_a_commit_holds_the_offsets_and_not_the_work_between(bench: 
     bench.output = Slow()
     bench.__post_init__()
     bench.processor.process(bench.fetch(b"1", caught_up=True))
-    assert b"cardiosentry_commit_seconds_sum 3.0\n" in bench.processor._telemetry.exposition()
+    assert b'cardiosentry_step_seconds_sum{step="commit"} 3.0\n' in bench.processor._telemetry.exposition()
 
 
 def test_one_poll_may_bring_several_topics_and_partitions(bench: Bench) -> None:

@@ -172,6 +172,22 @@ def test_a_calm_stream_raises_nothing_and_a_changed_one_one_alert_with_numbers(
     assert "ward" not in " ".join(labels.values())  # of all sources
 
 
+def test_figures_say_how_good_the_model_is_by_the_last_outcomes(champion: LoadedModel, records: list[Signals]) -> None:
+    watching = watch(champion)
+    assert watching.figures() is None
+    see(watching, records[:240])
+    calm = watching.figures()
+    assert calm is not None
+    assert 1000 <= calm.events <= 2000
+    assert calm.performance.sensitivity == pytest.approx(0.9, abs=0.1)
+    assert max(calm.distances.values()) < 1
+    see(watching, records[240:])
+    denied = watching.figures()
+    assert denied is not None
+    assert denied.performance.precision < calm.performance.precision - 0.1
+    assert denied.distances["calibration"] > 1
+
+
 def test_there_is_no_opinion_on_another_model_nor_of_what_is_no_sum_of_its_bins(
     champion: LoadedModel, records: list[Signals]
 ) -> None:
@@ -183,7 +199,7 @@ def test_there_is_no_opinion_on_another_model_nor_of_what_is_no_sum_of_its_bins(
 
 
 def test_quality_goes_to_model_alerts(champion: LoadedModel, records: list[Signals]) -> None:
-    pipeline = SignalPipeline(lambda: Watch(load_rules(), lambda: champion, 30), lambda *_: ())
+    pipeline = SignalPipeline(lambda: Watch(load_rules(), lambda: champion, 30), lambda *_: (), lambda: 0.0)
     values = [Wire(b"signals", msgspec.json.encode(each)) for each in records]
     result = pipeline(batch_of(values, topic=SIGNALS.name), NOW_MS)
     ((key, _),) = result.outputs[MODEL_ALERTS.name]

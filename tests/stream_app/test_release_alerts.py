@@ -22,7 +22,7 @@ def written() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def alerts(written: list[dict[str, Any]]) -> ReleaseAlerts:
-    return ReleaseAlerts(lambda alert: written.append(json.loads(alert)), "worker-0", lambda: NOW_MS)
+    return ReleaseAlerts(lambda _, alert: written.append(json.loads(alert)), "worker-0", lambda: NOW_MS)
 
 
 def test_a_refusal_is_reported_once_with_where_and_why(alerts: ReleaseAlerts, written: list[dict[str, Any]]) -> None:

@@ -44,7 +44,7 @@ class Topic:
             yield batch_of(self.records[first:before], topic=topic, partition=partition, first_offset=first)
 
     def pipeline(self) -> SignalPipeline:
-        return SignalPipeline(new_watch, self.history)
+        return SignalPipeline(new_watch, self.history, lambda: 0.0)
 
     def append(self, *signals: Signals) -> None:
         self.records += [Wire(b"signals", msgspec.json.encode(each)) for each in signals]

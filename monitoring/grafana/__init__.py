@@ -1,0 +1,1 @@
+"""Dashboards for Grafana, written by a program so that they are reviewed as one."""
