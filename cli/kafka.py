@@ -1,7 +1,7 @@
 """What commands ask of a cluster."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
@@ -9,10 +9,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 
 from contracts.errors import UserError
+from contracts.refusals import said
 from contracts.settings import Settings
-from contracts.topics import EVENTS, OUTCOMES, TOPICS, Topic
+from contracts.topics import EVENTS, OUTCOMES, Topic
+from monitoring.cluster import Listener, metadata
 
-_TIMEOUT_S = 10.0
 _ANSWER_S = 15.0
 
 
@@ -37,55 +38,48 @@ def write(settings: Settings, topic: Topic, records: Iterable[tuple[bytes, bytes
             value,
             key,
             partition=0,
-            on_delivery=lambda error, _: failures.append(error.str()) if error else None,
+            on_delivery=lambda error, _: failures.append(said(error.name(), error.str())) if error else None,
         )
     if producer.flush(_ANSWER_S) or failures:
         raise UserError(f"{topic.name}: expected the broker to take {what}, got: {' '.join(failures)}")
 
 
-def admin(settings: Settings) -> AdminClient:
-    """Return an admin client; raise `UserError` for a property that librdkafka does not know."""
+def connect(settings: Settings) -> tuple[AdminClient, ClusterMetadata]:
+    """Return an admin client and the cluster's metadata: the topics in it are those that this user may see.
+
+    Raises `UserError` for a property that librdkafka does not know, when the broker refuses the connection, and if
+    nobody answers within 10 s.
+    """
+    listener = Listener()
+    properties: dict[str, Any] = {**client_properties(settings), "error_cb": listener}
     try:
-        return AdminClient(client_properties(settings))
+        client = AdminClient(properties)
     except (KafkaException, ValueError, TypeError) as error:
-        raise UserError(f"setting kafka: {_said(error)}") from None
+        raise UserError(f"setting kafka: {_reason(error)}") from None
+    return client, metadata(client, listener, properties)
 
 
-def cluster(client: AdminClient, settings: Settings) -> ClusterMetadata:
-    """Return the cluster's metadata; raise `UserError` if it does not answer within 10 s."""
-    try:
-        return client.list_topics(timeout=_TIMEOUT_S)
-    except KafkaException:
-        raise UserError(
-            f"setting bootstrap: expected a Kafka broker at {settings.bootstrap}, none answered in {_TIMEOUT_S:.0f} s; "
-            "say where it is by --bootstrap or CARDIOSENTRY_BOOTSTRAP, or run one to try out by `cardiosentry broker`"
-        ) from None
-
-
-def require_topics(settings: Settings) -> None:
-    """Raise `UserError` unless the broker answers and has every topic."""
+def require_topics(settings: Settings, wanted: Collection[Topic]) -> None:
+    """Raise `UserError` unless the broker answers, has these topics and lets this user see them."""
     from cli.embedded import is_embedded
 
-    metadata = cluster(admin(settings), settings)
-    if is_embedded(metadata.cluster_id):
+    _, found = connect(settings)
+    if is_embedded(found.cluster_id):
         return
-    missing = [
-        settings.topic_prefix + topic.name
-        for topic in TOPICS
-        if settings.topic_prefix + topic.name not in metadata.topics
-    ]
-    events, outcomes = (metadata.topics.get(settings.topic_prefix + topic.name) for topic in (EVENTS, OUTCOMES))
+    names = [settings.topic_prefix + topic.name for topic in wanted]
+    events, outcomes = (found.topics.get(settings.topic_prefix + topic.name) for topic in (EVENTS, OUTCOMES))
     if events and outcomes and len(events.partitions) != len(outcomes.partitions):
         raise UserError(
             f"topics {EVENTS.name} and {OUTCOMES.name}: expected equally many partitions, so that an outcome meets its "
             f"event; got {len(events.partitions)} and {len(outcomes.partitions)}"
         )
-    if missing:
+    if missing := [name for name in names if name not in found.topics]:
         raise UserError(
-            f"{settings.bootstrap}: expected the topics {', '.join(missing)}; run `cardiosentry topics create`"
+            f"{settings.bootstrap}: expected the topics {', '.join(missing)}; they are not there (run `cardiosentry "
+            "topics create`), or this user may not see them (an administrator runs `cardiosentry topics acl`)"
         )
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     argument = error.args[0] if error.args else error
     return str(argument.str() if hasattr(argument, "str") else argument)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cli.embedded import is_embedded
-from cli.kafka import admin, client_properties, cluster
+from cli.kafka import client_properties, connect
 from cli.releasing import now_ms
 from contracts.errors import RetryableError, UserError
 from contracts.features import Matrix
@@ -69,7 +69,7 @@ def learn(settings: Settings, champion: LoadedModel, since_ms: int, until_ms: in
     sample = EventSample(MOST_EVENTS, len(champion.bundle.manifest.feature_table.features))
     read = refused = 0
     # The embedded broker has no index of times.
-    beginning = is_embedded(cluster(admin(settings), settings).cluster_id)
+    beginning = is_embedded(connect(settings)[1].cluster_id)
     since = None if beginning else since_ms
     with TopicReader(client_properties(settings), [topic], beginning=beginning, since_ms=since) as reader:
         wanted = (each for each in reader.until_end() if since_ms <= each.timestamp()[1] < until_ms)

@@ -13,12 +13,13 @@ from typing import NoReturn
 import click
 
 from contracts.errors import UserError
+from contracts.refusals import said
 
 # command (a module of cli with the same name): its line in --help
 _COMMANDS = {
     "demo": "Score real and synthetic patients on an embedded broker, live.",
     "broker": "Run the embedded broker in the foreground.",
-    "topics": "Create the topics.",
+    "topics": "Create the topics, and say who may use them.",
     "produce": "Publish patient events.",
     "serve": "Run workers that score patient events.",
     "notify": "Hand alerts to Alertmanager, and say that the watching lives.",
@@ -88,7 +89,7 @@ def told(call: Callable[[], object]) -> None:
     except Exception as error:
         if type(error).__name__ != "KafkaException":  # by name: commands without a broker do not load its client
             raise
-        _fail(f"Kafka: {error.args[0].str()}")
+        _fail(f"Kafka: {said(error.args[0].name(), error.args[0].str())}")
 
 
 def _fail(text: str) -> NoReturn:

@@ -26,7 +26,7 @@ from monitoring.reader import TopicReader
 def read_releases(settings: Settings) -> ReleaseLog:
     """Return what model-releases comes to under the trust root in the directory of keys."""
     log = ReleaseLog(read_root(Path(settings.keys)))
-    require_topics(settings)
+    require_topics(settings, [RELEASES])
     topic = settings.topic_prefix + RELEASES.name
     with TopicReader(client_properties(settings), [topic], beginning=True) as reader:
         for message in reader.until_end():

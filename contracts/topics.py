@@ -65,6 +65,14 @@ INCIDENT_ACTS = Topic(
     retention_ms=-1,
 )
 
+SHIP_REJECTS = Topic(
+    name="ship-rejects",
+    key="none",
+    holds="what could not be shipped to Elasticsearch: reason, origin and digest in headers, no bytes of the record",
+    partitions=1,
+    retention_ms=30 * _DAY_MS,
+)
+
 TOPICS = (
     EVENTS,
     OUTCOMES,
@@ -77,6 +85,9 @@ TOPICS = (
     SIGNALS,
     INCIDENT_ACTS,
 )
+
+NEVER_JOINED = "cardiosentry-reader"
+"""The consumer group that readers name and never join: librdkafka wants one though they choose their partitions."""
 
 DEFAULT_PARTITIONS = 12
 """Twelve divide evenly among 1, 2, 3, 4, 6 and 12 workers."""

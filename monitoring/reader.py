@@ -3,9 +3,12 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, Message, TopicPartition
 
 from contracts.errors import UserError
+from contracts.refusals import explain, said
+from contracts.topics import NEVER_JOINED
+from monitoring.cluster import Listener, metadata
 
 _TIMEOUT_S = 10.0
 _TAIL = -2000  # librdkafka's RD_KAFKA_OFFSET_TAIL(n) is this minus n; the beginning, where there are fewer
@@ -49,10 +52,12 @@ class TopicReader:
         last: int = 0,
         since_ms: int | None = None,
     ) -> None:
+        self._properties, self._listener = properties, Listener()
         self._consumer = Consumer(
             {
                 **properties,
-                "group.id": "cardiosentry-reader",  # asked for, never joined: partitions are assigned by hand
+                "error_cb": self._listener,
+                "group.id": NEVER_JOINED,
                 "enable.auto.commit": "false",
                 "isolation.level": "read_committed",
             }
@@ -61,20 +66,23 @@ class TopicReader:
         partitions = []
         for topic in topics:
             try:
-                found = self._consumer.list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
-            except KafkaException:
+                partitions += [TopicPartition(topic, partition, start) for partition in self._partitions(topic)]
+            except UserError:
                 self._consumer.close()
-                address = properties.get("bootstrap.servers")
-                raise UserError(f"setting bootstrap: expected a Kafka broker at {address}, none answered") from None
-            if found.error is not None or not found.partitions:
-                self._consumer.close()
-                raise UserError(f"topic {topic}: expected an existing topic, the broker has none of this name")
-            partitions += [TopicPartition(topic, partition, start) for partition in found.partitions]
+                raise
         if since_ms is not None:
             times = [TopicPartition(place.topic, place.partition, since_ms) for place in partitions]
             found_places = self._consumer.offsets_for_times(times, timeout=_TIMEOUT_S)
             partitions = [place for place in found_places if place.offset != OFFSET_END]  # that is: nothing since then
         self._consumer.assign(partitions)
+
+    def _partitions(self, topic: str) -> list[int]:
+        found = metadata(self._consumer, self._listener, self._properties, topic).topics[topic]
+        if found.error is not None and (refused := explain(found.error.name(), found.error.str())):
+            raise UserError(f"topic {topic}: expected to read it; {refused}")
+        if found.error is not None or not found.partitions:
+            raise UserError(f"topic {topic}: expected an existing topic, the broker has none of this name")
+        return list(found.partitions)
 
     def read(self, timeout_s: float, at_most: int = 5000) -> list[Message]:
         """Return what is there, waiting up to `timeout_s` for the first record; connection errors are waited out."""
@@ -88,7 +96,9 @@ class TopicReader:
             if error is None:
                 good.append(message)
             elif error.fatal() or error.code() in _REFUSED:
-                raise UserError(f"topic {message.topic()}: expected to read it, the broker said: {error.str()}")
+                raise UserError(
+                    f"topic {message.topic()}: expected to read it, the broker said: {said(error.name(), error.str())}"
+                )
         return good
 
     def skip_to_end(self) -> None:

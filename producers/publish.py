@@ -1,5 +1,6 @@
 """Publishing: every record handed over is delivered once and in order, or somebody is told."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -9,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from contracts.errors import UserError
 from contracts.mac import Keyring
+from contracts.refusals import explain, protocol, said
 from contracts.topics import MAX_RECORD_BYTES
 from producers.report import PublishFailed, Report, TopicCount
 from producers.sign import Signer
@@ -19,6 +21,8 @@ _MAX_WAITING_RECORDS = 100_000
 _MAX_WAITING_KIB = 64 * 1024
 # A topic that does not exist and is not created by asking for it fails after this, not after librdkafka's 30 s.
 _UNKNOWN_TOPIC_MS = 5000
+_TRY_S = 1.0  # one try to connect; between two it is heard why there was no answer
+_TELL_S = 0.1
 
 OnDelivered = Callable[[str, int, int, SourceRecord], None]
 """Called with topic, partition, offset and the record, in the thread of the publisher, once for each delivery."""
@@ -46,7 +50,7 @@ class Publisher:
         delivery_timeout_s: float = 30.0,
         on_delivered: OnDelivered | None = None,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._bootstrap, self._protocol = bootstrap, protocol(properties or {})
         self._prefix = topic_prefix
         self._signer = Signer(keyring) if keyring is not None else None
         self._delivery_timeout_s = delivery_timeout_s
@@ -54,7 +58,7 @@ class Publisher:
         self._report = Report({})
         self._routes: dict[str, _Route] = {}
         self._first_failure = ""
-        self._last_error = ""
+        self._last_error = self._refused = ""
         self._closed = False
         config: dict[str, Any] = {
             "acks": "all",
@@ -147,14 +151,21 @@ class Publisher:
 
     def _connect(self, timeout_s: float) -> None:
         """Ask for metadata: whether the cluster answers is known before the first patient's record is made."""
-        try:
-            self._producer.list_topics(timeout=timeout_s)
-        except KafkaException as error:
-            self._producer.poll(0)  # runs _on_error, which knows more than "timed out"
-            why = self._last_error or error.args[0].str()
-            raise UserError(
-                f"bootstrap: expected a Kafka broker at {self._bootstrap}, got none within {timeout_s:g} s ({why})"
-            ) from None
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                self._producer.list_topics(timeout=min(_TRY_S, timeout_s))
+                return
+            except KafkaException as error:
+                self._producer.poll(_TELL_S)  # runs _on_error, which knows more than "timed out"
+                why = self._last_error or error.args[0].str()
+            if self._refused:
+                raise UserError(f"Kafka at {self._bootstrap}: {self._refused}")
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"bootstrap: expected a Kafka broker at {self._bootstrap}, got none within {timeout_s:g} s that "
+                    f"answers to {self._protocol} ({why})"
+                )
 
     def _add_route(self, name: str) -> "_Route":
         route = self._routes[name] = _Route(self._prefix + name, self._on_failure)
@@ -168,6 +179,7 @@ class Publisher:
         # "All brokers down" follows the error that says why.
         if error.code() != KafkaError._ALL_BROKERS_DOWN or not self._last_error:
             self._last_error = error.str()
+        self._refused = explain(error.name(), error.str()) or self._refused
         if error.fatal():
             self._on_failure(error.str())
 
@@ -202,4 +214,4 @@ class _Route:
 
     def fail(self, error: KafkaError) -> None:
         self.count.failed += 1
-        self._on_failure(f"topic {self.topic}: {error.str()}")
+        self._on_failure(f"topic {self.topic}: {said(error.name(), error.str())}")

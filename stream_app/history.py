@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from contracts.errors import RetryableError
+from contracts.topics import NEVER_JOINED
 from stream_app.batch import Batch
 from stream_app.messages import to_batch
 
@@ -28,7 +29,7 @@ def kafka_history(properties: Mapping[str, str]) -> Callable[[str, int, int, int
     def read(topic: str, partition: int, before: int, count: int) -> Iterator[Batch]:
         if before == 0:
             return
-        consumer = Consumer({**_PROPERTIES, **properties, "group.id": "cardiosentry-history"})
+        consumer = Consumer({**_PROPERTIES, **properties, "group.id": NEVER_JOINED})
         try:
             yield from _read(consumer, TopicPartition(topic, partition), before, count)
         except KafkaException as exception:

@@ -18,6 +18,7 @@ from typing import Protocol
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from contracts.errors import RetryableError, UserError
+from contracts.refusals import said
 from stream_app.quarantine import Quarantined
 
 log = logging.getLogger("cardiosentry")
@@ -169,6 +170,13 @@ class TransactionalOutput(_ProducerOutput):
                 break
             except RetryableError:
                 log.warning("waiting for the broker to end the transaction before this one")
+            except KafkaException as exception:
+                error: KafkaError = exception.args[0]
+                if error.code() != KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                    raise
+                raise UserError(
+                    f"transactional id {self._properties['transactional.id']}: {said(error.name(), error.str())}"
+                ) from None
         self._producer.begin_transaction()
 
     def send_offsets(self, offsets: Offsets, member: Member) -> None:

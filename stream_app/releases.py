@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from contracts.errors import ModelRejected, RetryableError
 from contracts.releases import Release, Role
+from contracts.topics import NEVER_JOINED
 from models.release_log import ReleaseLog
 from stream_app.model_slot import LoadedModel, Models, ModelSlot
 from stream_app.release_alerts import ReleaseAlerts
@@ -35,7 +36,7 @@ _ANSWER_S = 10.0
 _ASK_AGAIN_S = 1.0
 
 _PROPERTIES: dict[str, str | bool] = {
-    "group.id": "cardiosentry-releases",  # never joined: every worker reads every record
+    "group.id": NEVER_JOINED,  # every worker reads every record
     "enable.auto.commit": False,
     "enable.partition.eof": True,
     "isolation.level": "read_committed",
