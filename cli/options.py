@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from contracts.errors import UserError
-from contracts.settings import Settings, describe
+from contracts.settings import Settings, describe, is_secret
 from stream_app.configuration import read_settings
 
 _BOOLEAN = {"require_mac"}
@@ -71,6 +71,10 @@ def _property(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name:
         raise click.UsageError("option -X: expected PROP=VALUE, got something else")
+    if is_secret(name) and name.lower() != "sasl.username":  # whoever is on this host can read a command's arguments
+        raise click.UsageError(
+            f"option -X: expected {name} in the settings file or the environment, got it in an option"
+        )
     return name, value
 
 

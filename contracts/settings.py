@@ -120,6 +120,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str,
         _says("Prometheus Pushgateway that hears of every retrain, host:port or an address without a password"),
     ] = ""
+    sasl_password_file: Annotated[
+        str, _says("file with the password of Kafka's user, in place of the librdkafka property sasl.password")
+    ] = ""
     kafka: Annotated[dict[str, str], _says("any librdkafka property")] = {}
 
 
@@ -165,12 +168,26 @@ def load_settings(
     return settings
 
 
+def with_password(settings: Settings, text: str) -> Settings:
+    """Return the settings with what `sasl_password_file` holds; raises `UserError` if there are two or none."""
+    if "sasl.password" in settings.kafka:
+        raise UserError("setting sasl_password_file: expected it or the librdkafka property sasl.password, got both")
+    password = text.removesuffix("\n").removesuffix("\r")
+    if not password or "\n" in password:
+        lines = password.count("\n") + 1 if password else 0
+        raise UserError(f"{settings.sasl_password_file}: expected a password on one line, got {lines} lines")
+    return msgspec.structs.replace(settings, kafka={**settings.kafka, "sasl.password": password})
+
+
+def is_secret(name: str) -> bool:
+    """Whether a librdkafka property is not for showing."""
+    return _SECRET_PROPERTY.search(name) is not None
+
+
 def masked(settings: Settings) -> dict[str, Any]:
     """Return the settings as a dict for people to read, secrets as `***`."""
     shown = msgspec.structs.asdict(settings)
-    shown["kafka"] = {
-        name: "***" if _SECRET_PROPERTY.search(name) else value for name, value in sorted(settings.kafka.items())
-    }
+    shown["kafka"] = {name: "***" if is_secret(name) else value for name, value in sorted(settings.kafka.items())}
     return shown
 
 

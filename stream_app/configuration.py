@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.errors import UserError
 from contracts.mac import KEYRING_FILE, Keyring
-from contracts.settings import CONFIG_VARIABLE, Settings, load_settings
+from contracts.settings import CONFIG_VARIABLE, Settings, load_settings, with_password
 
 
 def read_settings(file: Path | None = None, options: Mapping[str, Any] | None = None) -> Settings:
@@ -19,7 +19,19 @@ def read_settings(file: Path | None = None, options: Mapping[str, Any] | None = 
             text = named.read_text()
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{named}: expected a readable TOML file of settings: {error}") from None
-    return load_settings(text, os.environ, options or {}, file=str(named or ""))
+    settings = load_settings(text, os.environ, options or {}, file=str(named or ""))
+    return (
+        with_password(settings, _read_password(settings.sasl_password_file))
+        if settings.sasl_password_file
+        else settings
+    )
+
+
+def _read_password(file: str) -> str:
+    try:
+        return Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: expected a readable file with a password, got {type(error).__name__}") from None
 
 
 def read_keyring(directory: Path, *, required: bool) -> Keyring:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.errors import UserError
-from contracts.settings import Settings, describe, load_settings, masked
+from contracts.settings import Settings, describe, load_settings, masked, with_password
 
 FILE = "site.toml"
 
@@ -45,6 +45,7 @@ VALUES: dict[str, tuple[str, str, Any, list[Any]]] = {
     "console_host": ('"127.0.0.3"', "127.0.0.2", "::1", ["127.0.0.3", "127.0.0.2", "::1"]),
     "console_port": ("1", "2", 0, [1, 2, 0]),
     "pushgateway": ('"file:1"', "http://env:2", "https://option/3", ["file:1", "http://env:2", "https://option/3"]),
+    "sasl_password_file": ('"file"', "env", "option", ["file", "env", "option"]),
 }
 
 
@@ -241,3 +242,30 @@ def test_an_address_with_a_password_or_none_at_all_is_refused_without_being_repe
     with pytest.raises(UserError, match="setting pushgateway: expected host:port") as refused:
         load(pushgateway=given)
     assert given not in str(refused.value)
+
+
+def test_a_password_of_a_file_goes_where_librdkafka_looks_and_is_not_shown() -> None:
+    settings = with_password(load('sasl_password_file = "p"', kafka={"sasl.mechanism": "PLAIN"}), "hunter2\r\n")
+    assert settings.kafka == {"sasl.mechanism": "PLAIN", "sasl.password": "hunter2"}
+    assert "hunter2" not in repr(masked(settings))
+
+
+PASSWORDS = {
+    "none": ("", {}, "p: expected a password on one line, got 0 lines"),
+    "an empty line": ("\n", {}, "p: expected a password on one line, got 0 lines"),
+    "two lines": ("hunter2\nhunter3\n", {}, "p: expected a password on one line, got 2 lines"),
+    "one in the properties too": (
+        "hunter2",
+        {"sasl.password": "hunter3"},
+        "setting sasl_password_file: expected it or",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PASSWORDS)
+def test_a_file_that_holds_no_password_is_refused_without_showing_what_it_holds(name: str) -> None:
+    text, kafka, says = PASSWORDS[name]
+    with pytest.raises(UserError) as caught:
+        with_password(load('sasl_password_file = "p"', kafka=kafka), text)
+    assert str(caught.value).startswith(says)
+    assert "hunter" not in str(caught.value)
