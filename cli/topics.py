@@ -1,16 +1,21 @@
 """`cardiosentry topics`."""
 
+import sys
+
 import click
 
 from cli.options import setting_options
+from contracts.access import PROCESSES, differences, rights
 from contracts.errors import UserError
 from contracts.settings import Settings
 from contracts.topics import DEFAULT_PARTITIONS, MAX_RECORD_BYTES, TOPICS, Topic
 
+EXIT_DIFFERS = 3
+
 
 @click.group
 def command() -> None:
-    """Create the topics. Example: cardiosentry topics create --partitions 12"""
+    """Create the topics and say who may use them. Example: cardiosentry topics create --partitions 12"""
 
 
 @command.command
@@ -34,10 +39,10 @@ def create(settings: Settings, partitions: int, replication: int) -> None:
     from confluent_kafka.cimpl import NewTopic
 
     from cli.embedded import is_embedded
-    from cli.kafka import admin, cluster
+    from cli.kafka import connect
 
-    client = admin(settings)
-    if is_embedded(cluster(client, settings).cluster_id):
+    client, found = connect(settings)
+    if is_embedded(found.cluster_id):
         click.echo("nothing to do: the embedded broker makes topics on first use")
         return
     wanted = [
@@ -58,6 +63,60 @@ def create(settings: Settings, partitions: int, replication: int) -> None:
             if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise UserError(f"topic {name}: expected to create it, the broker said: {error.str()}") from None
             click.echo(f"exists  {name}")
+
+
+@command.command
+@click.option(
+    "--for",
+    "chosen",
+    multiple=True,
+    metavar="PROCESS[=PRINCIPAL]",
+    help="This process alone, and as whom Kafka knows it [every one, each as User:GROUP-PROCESS]; may be repeated. "
+    f"Processes: {', '.join(process.name for process in PROCESSES)}.",
+)
+@click.option("--apply", "applies", is_flag=True, help="Grant it on the cluster instead of printing a script.")
+@click.option("--check", "checks", is_flag=True, help="Compare the cluster with it; exit code 3 if they differ.")
+@setting_options("bootstrap", "topic_prefix", "group")
+def acl(settings: Settings, chosen: tuple[str, ...], applies: bool, checks: bool) -> None:
+    """Print what each process may do on Kafka, as a script of kafka-acls.sh calls that grant it.
+
+    With --check the script puts the cluster right instead: it grants what is missing, and takes away what is too much.
+    That is what those named by --for may do besides, and what anybody else may do on this system's topics and groups.
+
+    \b
+    Example:
+      cardiosentry topics acl --for producer=User:st-mary --for outcomes=User:st-mary > acls.sh
+      cardiosentry topics acl --apply --config admin.toml
+    """
+    from cli.acls import correction, grant, principals, read, script
+    from cli.kafka import connect
+
+    if applies and checks:
+        raise click.UsageError("--apply and --check: expected one of them, got both")
+    names = {"prefix": settings.topic_prefix, "group": settings.group}
+    parts = [(process, user, rights(process, user, **names)) for process, user in principals(chosen, settings.group)]
+    wanted = [each for _, _, acls in parts for each in acls]
+    if applies:
+        grant(connect(settings)[0], wanted)
+        for each in dict.fromkeys(wanted):
+            click.echo(f"granted: {each}")
+    elif checks:
+        there = read(connect(settings)[0])
+        if not there:
+            click.echo(
+                "the cluster shows no access rights at all: none were granted, it has no authorizer, or this user may "
+                "not see them",
+                err=True,
+            )
+        found = differences(wanted, there, **names)
+        if any(found):
+            click.echo(correction(settings.bootstrap, found))
+            sys.exit(EXIT_DIFFERS)
+        click.echo(f"the cluster's access rights are as they should be: {len(set(wanted))} of them")
+    else:
+        click.echo(
+            script(settings.bootstrap, [(f"{process.name}: {process.runs}", acls, "add") for process, _, acls in parts])
+        )
 
 
 def _configuration(topic: Topic, replication: int) -> dict[str, str]:
