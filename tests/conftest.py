@@ -16,6 +16,7 @@ from tests.support.embedded import embedded_broker
 from tests.support.kafka import KafkaServer, KafkaUnavailable
 from tests.support.prometheus import PrometheusUnavailable, Pushgateway, program
 from tests.support.s3 import S3Server, S3Unavailable, build
+from tests.support.secured import SecuredKafka
 from tests.support.site import Site, make_site
 
 if TYPE_CHECKING:
@@ -52,6 +53,20 @@ def alertmanager() -> Iterator[AlertmanagerServer]:
         cannot_run(str(error), "real Alertmanager")
     with server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def secured() -> Iterator[SecuredKafka]:
+    """A real Kafka with TLS, users and access rights, one for the whole run; use users and topics of your own on it."""
+    server = SecuredKafka()
+    try:
+        server.start()
+    except KafkaUnavailable as error:
+        cannot_run(str(error))
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.fixture(scope="session")

@@ -48,14 +48,13 @@ def create_topics(bootstrap: str, topics: list[NewTopic]) -> None:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "never-joined"})
     try:
         places = [TopicPartition(t.topic, partition) for t in topics for partition in range(t.num_partitions)]
-        wait_for(
-            lambda: all(_is_led(consumer, place) for place in places), 30, lambda: f"a leader for each of {places}"
-        )
+        wait_for(lambda: all(is_led(consumer, place) for place in places), 30, lambda: f"a leader for each of {places}")
     finally:
         consumer.close()
 
 
-def _is_led(consumer: Consumer, place: TopicPartition) -> bool:
+def is_led(consumer: Consumer, place: TopicPartition) -> bool:
+    """Whether somebody leads a partition and says where it ends."""
     try:
         consumer.get_watermark_offsets(place, timeout=10)
     except KafkaException as exception:

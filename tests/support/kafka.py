@@ -42,7 +42,7 @@ _PORTS = range(20000, 32000)
 
 # The short broker session is for the crash tests: after a SIGKILL the controller admits the broker again only when its
 # former session has run out, 9 s by default.
-_SETTINGS = """\
+SETTINGS = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
@@ -106,12 +106,10 @@ class KafkaServer:
         if not data.exists():
             shutil.copytree(CACHE / "formatted", data)
         settings = self._dir / "server.properties"
-        settings.write_text(
-            _SETTINGS.format(port=self._port, controller_port=self._controller_port, data=data), encoding="utf-8"
-        )
+        settings.write_text(self._settings(data), encoding="utf-8")
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*_java(f"-Xms512m -Xmx{self._heap}".split()), "kafka.Kafka", str(settings)],
+                [*java(f"-Xms512m -Xmx{self._heap}".split()), "kafka.Kafka", str(settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -138,6 +136,14 @@ class KafkaServer:
         atexit.unregister(self.close)
         self.stop()
         shutil.rmtree(self._dir, ignore_errors=True)
+
+    def _settings(self, data: Path) -> str:
+        return SETTINGS.format(port=self._port, controller_port=self._controller_port, data=data)
+
+    @property
+    def admin_properties(self) -> dict[str, str]:
+        """How to connect as somebody who may do everything."""
+        return {"bootstrap.servers": self.bootstrap}
 
     def __enter__(self) -> Self:
         try:
@@ -170,7 +176,7 @@ class KafkaServer:
         assert self._process
         deadline = time.monotonic() + START_TIMEOUT_S
         # The client calls again and again while nobody listens; its complaints are expected.
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
+        admin = AdminClient({**self.admin_properties, "log_level": "0", "reconnect.backoff.max.ms": "200"})
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise RuntimeError(f"Kafka ended with exit code {self._process.returncode}: {self._tail()}")
@@ -186,7 +192,7 @@ class KafkaServer:
 
 def prepare() -> None:
     """Make sure that jars and formatted storage are in the cache; raise `KafkaUnavailable` if they cannot be."""
-    _check_java()
+    _checkjava()
     if (CACHE / "formatted").exists():
         return
     if shutil.which("mvn") is None:
@@ -206,8 +212,8 @@ def prepare() -> None:
             f"-DoutputDirectory={fetched / 'libs'}",
         )
         settings = fetched / "format.properties"
-        settings.write_text(_SETTINGS.format(port=1, controller_port=2, data=fetched / "formatted"), encoding="utf-8")
-        _run(*_java([], fetched / "libs"), "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(settings))
+        settings.write_text(SETTINGS.format(port=1, controller_port=2, data=fetched / "formatted"), encoding="utf-8")
+        _run(*java([], fetched / "libs"), "kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(settings))
         with contextlib.suppress(OSError):
             fetched.rename(CACHE)
     finally:
@@ -216,7 +222,7 @@ def prepare() -> None:
         raise RuntimeError(f"{CACHE}: expected a complete cache; delete it and try again")
 
 
-def _check_java() -> None:
+def _checkjava() -> None:
     if shutil.which("java") is None:
         raise KafkaUnavailable("needs Java 17 and Maven: java not found on PATH")
     text = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
@@ -226,7 +232,8 @@ def _check_java() -> None:
         raise KafkaUnavailable(f"needs Java 17 and Maven: java on PATH is {got}")
 
 
-def _java(options: list[str], libs: Path = CACHE / "libs") -> list[str]:
+def java(options: list[str], libs: Path = CACHE / "libs") -> list[str]:
+    """Return how to run a class of Kafka's."""
     return ["java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", *options, "-cp", f"{libs}/*"]
 
 
