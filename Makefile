@@ -82,7 +82,7 @@ bench-retrain: dev ## a retrain of the 920 patients, step by step, beside scikit
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card
 
-schemas: dev ## write docs/schemas, detection.md, metrics.md, a table of kafka-security.md, the dashboards and monitoring/advice.toml from what they rest on
+schemas: dev ## write docs, dashboards and monitoring/advice.toml from the contracts, rules and runbooks they rest on
 	$(BIN)/python docs/schemas/write.py
 	$(BIN)/python docs/write_detection.py
 	$(BIN)/python docs/write_advice.py
