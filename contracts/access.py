@@ -31,7 +31,7 @@ Resource = Literal["topic", "group", "transactional-id", "cluster"]
 class Process(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of process.
 
-    In `group`, the consumer group that it joins, {group} is the setting and {user} its user. A `transactional` one
+    In `groups`, the consumer groups that it joins, {group} is the setting and {user} its user. A `transactional` one
     takes transactional ids that begin with the setting and a dash. One that `watches` topics asks how far the workers'
     group is in them.
     """
@@ -40,7 +40,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     runs: str
     reads: tuple[Topic, ...] = ()
     writes: tuple[Topic, ...] = ()
-    group: str = ""
+    groups: tuple[str, ...] = ()
     transactional: bool = False
     watches: tuple[Topic, ...] = ()
 
@@ -57,7 +57,7 @@ WORKER = Process(
     runs="`serve`",
     reads=(EVENTS, OUTCOMES, SIGNALS, RELEASES),
     writes=(PREDICTIONS, SHADOW_PREDICTIONS, QUARANTINE, *_ALERTS, SIGNALS),
-    group="{group}",
+    groups=("{group}",),
     transactional=True,
 )
 
@@ -71,7 +71,7 @@ PROCESSES = (
         name="consumer",
         runs="an application of yours that reads predictions; its consumer group is named as its user",
         reads=(PREDICTIONS,),
-        group="{user}",
+        groups=("{user}",),
     ),
     Process(
         name="release",
@@ -94,9 +94,11 @@ PROCESSES = (
         runs="`ship`",
         reads=(PREDICTIONS, SHADOW_PREDICTIONS, QUARANTINE, *_ALERTS, RELEASES),
         writes=(SHIP_REJECTS,),
-        group="{group}-ship",
+        groups=("{group}-ship-alerts", "{group}-ship-records", "{group}-ship-audit"),
     ),
-    Process(name="notify", runs="`notify`", reads=_ALERTS, group="{group}-notify", watches=(EVENTS, OUTCOMES, SIGNALS)),
+    Process(
+        name="notify", runs="`notify`", reads=_ALERTS, groups=("{group}-notify",), watches=(EVENTS, OUTCOMES, SIGNALS)
+    ),
     Process(
         name="console",
         runs="`console`",
@@ -140,9 +142,8 @@ def rights(process: Process, user: str, *, prefix: str, group: str) -> list[Acl]
     wanted: list[tuple[Resource, str, bool, str]] = []
     for operation, topics in (("READ", process.reads), ("WRITE", process.writes), ("DESCRIBE", process.watches)):
         wanted += [("topic", prefix + topic.name, False, operation) for topic in topics]
-    if process.group:
-        name = process.group.format(group=group, user=user.partition(":")[2])
-        wanted.append(("group", name, False, "READ"))
+    for name in process.groups:
+        wanted.append(("group", name.format(group=group, user=user.partition(":")[2]), False, "READ"))
     if process.reads:
         wanted.append(("group", NEVER_JOINED, False, "DESCRIBE"))
     if process.watches:
@@ -193,6 +194,7 @@ def _own(wanted: Iterable[Acl], prefix: str, group: str) -> list[Acl]:
     own = [Acl("", "transactional-id", f"{group}-", True, "")]
     for process in PROCESSES:
         own += [Acl("", "topic", prefix + topic.name, False, "") for topic in process.topics]
-        if process.group and "{user}" not in process.group:
-            own.append(Acl("", "group", process.group.format(group=group), False, ""))
+        own += [
+            Acl("", "group", name.format(group=group), False, "") for name in process.groups if "{user}" not in name
+        ]
     return own + [acl for acl in wanted if acl.resource == "group" and acl.name != NEVER_JOINED]

@@ -16,7 +16,7 @@ def names(topics: Iterable[Topic]) -> str:
 
 
 def row(process: Process) -> str:
-    joined = process.group.format(group="GROUP", user="USER")
+    joined = ", ".join(process.groups).format(group="GROUP", user="USER")
     sees = f"sees how far GROUP is in {names(process.watches)}" if process.watches else ""
     transactions = "transactional ids GROUP-…" if process.transactional else ""
     group = "; ".join(filter(None, (joined, transactions, sees)))
