@@ -23,7 +23,8 @@ def command(settings: Settings) -> None:
     Example:
       cardiosentry notify --bootstrap localhost:9092 --alertmanager http://localhost:9093
     """
-    from cli.kafka import admin, client_properties, require_topics
+    from cli.kafka import client_properties, connect, require_topics
+    from contracts.access import NOTIFY
     from monitoring.notify import Links
     from monitoring.notify_alertmanager import Alertmanager
     from monitoring.notify_loop import Notifier
@@ -34,13 +35,13 @@ def command(settings: Settings) -> None:
     alertmanager = Alertmanager(addresses, _login(settings.alertmanager_login))
     if settings.alert_page and not settings.alert_page.startswith(("http://", "https://")):
         raise UserError("setting alert_page: expected an address that begins with http:// or https://")
-    require_topics(settings)
+    require_topics(settings, NOTIFY.topics)
     done = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: done.set())
     Notifier(
         client_properties(settings),
-        admin(settings),
+        connect(settings)[0],
         alertmanager,
         Links(settings.runbooks, settings.alert_page),
         prefix=settings.topic_prefix,

@@ -61,6 +61,10 @@ WORKER = Process(
     transactional=True,
 )
 
+NOTIFY = Process(
+    name="notify", runs="`notify`", reads=_ALERTS, groups=("{group}-notify",), watches=(EVENTS, OUTCOMES, SIGNALS)
+)
+
 PROCESSES = (
     Process(
         name="producer", runs="a hospital's source of events: `produce`, or a program of its own", writes=(EVENTS,)
@@ -96,9 +100,7 @@ PROCESSES = (
         writes=(SHIP_REJECTS,),
         groups=("{group}-ship-alerts", "{group}-ship-records", "{group}-ship-audit"),
     ),
-    Process(
-        name="notify", runs="`notify`", reads=_ALERTS, groups=("{group}-notify",), watches=(EVENTS, OUTCOMES, SIGNALS)
-    ),
+    NOTIFY,
     Process(
         name="console",
         runs="`console`",

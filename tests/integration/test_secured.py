@@ -258,7 +258,7 @@ def test_serve_under_a_user_without_rights_names_what_it_may_not_see(system: Sec
 
 
 def test_a_worker_with_another_group_is_told_whose_transactions_it_may_not_write(system: SecuredSystem) -> None:
-    with pytest.raises(UserError, match="^transactional id other-host-0: .*; this user may not"):
+    with pytest.raises(UserError, match=r"^transactional id other-host-0: .*; this user may not"):
         TransactionalOutput(system.kafka_of("worker"), "other-host-0")
 
 
