@@ -163,8 +163,8 @@ class Publisher:
                 raise UserError(f"Kafka at {self._bootstrap}: {self._refused}")
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"bootstrap: expected a Kafka broker at {self._bootstrap}, got none within {timeout_s:g} s that "
-                    f"answers to {self._protocol} ({why})"
+                    f"bootstrap: expected a Kafka broker at {self._bootstrap}, got none within {timeout_s:g} s ({why}; "
+                    f"asked in {self._protocol})"
                 )
 
     def _add_route(self, name: str) -> "_Route":
