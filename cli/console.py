@@ -26,12 +26,13 @@ def command(settings: Settings) -> None:
     from cli.console_models import ReleaseCatalogue, read_runbooks
     from cli.kafka import client_properties, require_topics
     from cli.keyfiles import read_console_token
+    from contracts.access import CONSOLE
     from monitoring.console.access import Access
     from monitoring.console.run import run
 
     access = Access(read_console_token(Path(settings.keys), os.environ), settings.console_host)
     catalogue = ReleaseCatalogue(settings)
-    require_topics(settings)
+    require_topics(settings, CONSOLE.topics)
     run(
         client_properties(settings),
         settings.topic_prefix,

@@ -12,6 +12,7 @@ import msgspec
 
 from contracts.topics import (
     EVENTS,
+    INCIDENT_ACTS,
     MODEL_ALERTS,
     NEVER_JOINED,
     OUTCOMES,
@@ -65,6 +66,12 @@ NOTIFY = Process(
     name="notify", runs="`notify`", reads=_ALERTS, groups=("{group}-notify",), watches=(EVENTS, OUTCOMES, SIGNALS)
 )
 
+CONSOLE = Process(
+    name="console",
+    runs="`console`",
+    reads=(PREDICTIONS, QUARANTINE, *_ALERTS, RELEASES, SIGNALS),
+)
+
 PROCESSES = (
     Process(
         name="producer", runs="a hospital's source of events: `produce`, or a program of its own", writes=(EVENTS,)
@@ -102,10 +109,12 @@ PROCESSES = (
     ),
     NOTIFY,
     Process(
-        name="console",
-        runs="`console`",
-        reads=(PREDICTIONS, QUARANTINE, *_ALERTS, RELEASES, SIGNALS),
+        name="incidents",
+        runs="`incidents`",
+        reads=(*_ALERTS, INCIDENT_ACTS, RELEASES),
+        writes=(INCIDENT_ACTS,),
     ),
+    CONSOLE,
 )
 
 

@@ -11,6 +11,7 @@ from contracts.access import PROCESSES, Acl, Differences, Process, differences, 
 from contracts.refusals import explain, said
 from contracts.topics import (
     EVENTS,
+    INCIDENT_ACTS,
     MODEL_ALERTS,
     NEVER_JOINED,
     OUTCOMES,
@@ -39,6 +40,7 @@ WRITES: dict[str, set[Topic]] = {
     "retrain": {RELEASES},
     "rescan": {SECURITY_ALERTS},
     "shipper": {SHIP_REJECTS},
+    "incidents": {INCIDENT_ACTS},
 }
 READERS: dict[Topic, set[str]] = {
     EVENTS: {"worker", "baseline", "retrain"},
