@@ -12,10 +12,12 @@ from contracts.alerts import Alert
 from contracts.detection import Signals
 from contracts.events import IDENTIFIER_PATTERNS, DecodedPrediction, Outcome, event_type
 from contracts.features import Feature, FeatureTable
+from contracts.incidents import ACT_TYPE
 from contracts.reasons import Reason
-from contracts.releases import BASELINE_TYPE, RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE, STEP_TYPE
+from contracts.releases import BASELINE_TYPE, CONTAINMENT_TYPE, RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE, STEP_TYPE
 from contracts.topics import (
     EVENTS,
+    INCIDENT_ACTS,
     MODEL_ALERTS,
     OUTCOMES,
     PREDICTIONS,
@@ -63,7 +65,7 @@ def schemas(table: FeatureTable) -> dict[str, Schema]:
     alerts = [_schema(topic, Alert, topic.holds) for topic in (SECURITY_ALERTS, MODEL_ALERTS)]
     predictions = map(_prediction, (PREDICTIONS, SHADOW_PREDICTIONS))
     signals = _schema(SIGNALS, Signals, SIGNALS.holds)
-    made = [event, outcome, *predictions, *alerts, _quarantine(), _releases(), signals]
+    made = [event, outcome, *predictions, *alerts, _quarantine(), *_statements(), signals]
     return {schema["title"]: schema for schema in made}
 
 
@@ -156,18 +158,23 @@ def _quarantine() -> Schema:
     }
 
 
-def _releases() -> Schema:
-    """The envelope, which is the same for all statements; contracts/releases.py has the statements."""
+def _statements() -> list[Schema]:
+    """The envelopes; contracts/releases.py and contracts/incidents.py have what is in them."""
+    statements = [RELEASE_TYPE, REVOCATION_TYPE, BASELINE_TYPE, CONTAINMENT_TYPE, STEP_TYPE, ROOT_TYPE]
+    return [_envelope(RELEASES, statements), _envelope(INCIDENT_ACTS, [ACT_TYPE])]
+
+
+def _envelope(topic: Topic, payload_types: list[str]) -> Schema:
     base64 = {"type": "string", "contentEncoding": "base64"}
     return {
         "$schema": DIALECT,
-        "title": RELEASES.name,
-        "description": f"{RELEASES.holds[0].upper()}{RELEASES.holds[1:]}. A signed envelope, DSSE version 1; its "
-        f"payload is a statement, JSON. The record's key: {RELEASES.key}.",
+        "title": topic.name,
+        "description": f"{topic.holds[0].upper()}{topic.holds[1:]}. A signed envelope, DSSE version 1; its "
+        f"payload is a statement, JSON. The record's key: {topic.key}.",
         "type": "object",
         "properties": {
             "payload": base64 | {"description": "The statement, as it was signed."},
-            "payloadType": {"enum": [RELEASE_TYPE, REVOCATION_TYPE, BASELINE_TYPE, STEP_TYPE, ROOT_TYPE]},
+            "payloadType": {"enum": payload_types},
             "signatures": {
                 "type": "array",
                 "items": {

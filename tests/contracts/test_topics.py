@@ -4,7 +4,17 @@ from collections import Counter
 
 import pytest
 
-from contracts.topics import DEFAULT_PARTITIONS, EVENTS, MAX_RECORD_BYTES, OUTCOMES, QUARANTINE, RELEASES, TOPICS, Topic
+from contracts.topics import (
+    DEFAULT_PARTITIONS,
+    EVENTS,
+    INCIDENT_ACTS,
+    MAX_RECORD_BYTES,
+    OUTCOMES,
+    QUARANTINE,
+    RELEASES,
+    TOPICS,
+    Topic,
+)
 from stream_app.quarantine import MAX_COPY_BYTES
 
 
@@ -23,7 +33,9 @@ def test_events_and_outcomes_meet_in_one_worker() -> None:
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_nothing_is_kept_without_end_by_accident(topic: Topic) -> None:
-    assert topic.retention_ms >= 24 * 60 * 60 * 1000 or (topic is RELEASES and topic.retention_ms == -1)
+    assert topic.retention_ms >= 24 * 60 * 60 * 1000 or (
+        topic in (RELEASES, INCIDENT_ACTS) and topic.retention_ms == -1
+    )
     assert topic.partitions >= 0
     assert topic.key
     assert topic.holds
