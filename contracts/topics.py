@@ -65,6 +65,14 @@ INCIDENT_ACTS = Topic(
     retention_ms=-1,
 )
 
+SHIP_REJECTS = Topic(
+    name="ship-rejects",
+    key="none",
+    holds="what could not be shipped to Elasticsearch: reason, origin and digest in headers, no bytes of the record",
+    partitions=1,
+    retention_ms=30 * _DAY_MS,
+)
+
 TOPICS = (
     EVENTS,
     OUTCOMES,
@@ -76,6 +84,7 @@ TOPICS = (
     RELEASES,
     SIGNALS,
     INCIDENT_ACTS,
+    SHIP_REJECTS,
 )
 
 DEFAULT_PARTITIONS = 12
