@@ -3,8 +3,8 @@
 >>> with ElasticServer() as elastic:  # doctest: +SKIP
 ...     Elasticsearch(elastic.address)
 
-It is fetched once into `.cache/` (a hundred megabytes); after that a start takes about ten seconds. That distribution has
-the server and its security classes, and lacks index lifecycle management, scripts, ingest and a few field types.
+It is fetched once into `.cache/` (a hundred megabytes); after that a start takes about ten seconds. That distribution
+lacks index lifecycle management, scripts, ingest and a few field types.
 """
 
 import atexit
@@ -137,9 +137,7 @@ class ElasticServer:
         if not config.exists():
             shutil.copytree(HOME / "config", config)
             (self._dir / "tmp").mkdir()
-        settings = _SETTINGS.format(
-            port=self._port, transport_port=self._transport_port, directory=self._dir
-        )
+        settings = _SETTINGS.format(port=self._port, transport_port=self._transport_port, directory=self._dir)
         (config / "elasticsearch.yml").write_text(settings + self._settings, "utf-8")
         if os.getuid() == 0:  # it refuses to run as root
             subprocess.run(["chown", "-R", "nobody", str(self._dir)], check=True)
