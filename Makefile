@@ -88,12 +88,13 @@ bench-ship: dev ## documents a second beside elasticsearch-py's own helpers, and
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card
 
-schemas: dev ## write docs/schemas, detection.md, metrics.md, the dashboards and monitoring/advice.toml from what they rest on
+schemas: dev ## write docs/schemas, detection.md, metrics.md, shipping-fields.md, the dashboards and monitoring/advice.toml from what they rest on
 	$(BIN)/python docs/schemas/write.py
 	$(BIN)/python docs/write_detection.py
 	$(BIN)/python docs/write_advice.py
 	$(BIN)/python docs/write_metrics.py
 	$(BIN)/python -m monitoring.grafana.write
+	$(BIN)/python docs/write_shipping.py
 
 vectors: dev ## keep what this version signs as test vectors
 	$(BIN)/python -m tests.vectors.write

@@ -1,6 +1,7 @@
 """Every document fits the mapping that is made from its type, and nothing that no type names is shipped."""
 
 import json
+import runpy
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from contracts.topics import TOPICS
 from monitoring.elastic.documents import PredictionDocument, prediction, quarantined
 from monitoring.elastic.mappings import ecs_types, fields, mapping
 from monitoring.elastic.streams import STREAMS, Names, Stream
+from tests.support.serving import ROOT
 from tests.support.shipping import prediction as made_prediction
 
 HEADERS = {"cs-reason": b"schema", "cs-origin": b"patient-events/0/1", "cs-digest": b"sha256:" + b"0" * 64}
@@ -113,3 +115,9 @@ def test_no_two_patterns_match_one_index() -> None:
     prefixes = [names.pattern(stream)[:-1] for stream in STREAMS]
     for stream in STREAMS:
         assert [prefix for prefix in prefixes if names.index(stream, 0).startswith(prefix)] == [f"{names.of(stream)}-"]
+
+
+def test_the_page_of_fields_is_current() -> None:
+    file = ROOT / "docs" / "write_shipping.py"
+    made = runpy.run_path(str(file))["page"]()
+    assert file.with_name("shipping-fields.md").read_text("utf-8") == made, "run: python docs/write_shipping.py"
