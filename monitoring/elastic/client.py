@@ -5,6 +5,7 @@ ELASTIC_API_KEY, or ELASTIC_USERNAME and ELASTIC_PASSWORD; each may have _FILE b
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -77,7 +78,7 @@ def explained(error: Exception) -> UserError:
         case AuthorizationException():
             return UserError(
                 "Elasticsearch: expected a key with the rights that docs/shipping.md lists, ours lacks one: "
-                f"{_type(error)}"
+                f"{_action(error)}"
             )
         case UnsupportedProductError():
             return UserError("setting elastic: expected Elasticsearch, another server answered")
@@ -97,6 +98,15 @@ def _type(error: ApiError) -> str:
     body = error.body if isinstance(error.body, dict) else {}
     found = body.get("error")
     return str(found.get("type", "")) if isinstance(found, dict) else ""
+
+
+_ACTION = re.compile(r"action \[([a-z:/_]{1,100})[\]\[]")
+
+
+def _action(error: ApiError) -> str:
+    """Return what our key may not do, as Elasticsearch names it."""
+    found = _ACTION.search(str(error.body))
+    return found[1] if found else _type(error)
 
 
 def _check_address(address: str, *, secret: bool) -> None:

@@ -9,16 +9,19 @@ lacks index lifecycle management, scripts, ingest and a few field types.
 
 import atexit
 import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -29,7 +32,9 @@ VERSION = "8.19.21"
 ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
 HOME = Path(__file__).parents[2] / ".cache" / f"elasticsearch-{VERSION}"
 
-START_TIMEOUT_S = 120
+PASSWORD = "a-password-of-tests"  # noqa: S105 - of servers that live as long as a test
+
+START_TIMEOUT_S = 180  # ten on two idle cores
 STOP_TIMEOUT_S = 30
 
 _SETTINGS = """\
@@ -40,7 +45,9 @@ transport.port: {transport_port}
 discovery.type: single-node
 path.data: {directory}/data
 path.logs: {directory}/logs
-xpack.security.enabled: false
+xpack.security.enabled: {secure}
+xpack.security.http.ssl.enabled: false
+xpack.security.transport.ssl.enabled: false
 cluster.routing.allocation.disk.threshold_enabled: false
 action.destructive_requires_name: false
 """
@@ -53,14 +60,17 @@ class ElasticUnavailable(Exception):  # as KafkaUnavailable
 class ElasticServer:
     """One node with data and ports of its own, kept over `stop` or `kill` and the next `start`.
 
+    With `roles`, as an API key describes them, it wants to know who asks: there is a user for each, of the same name,
+    and "superuser"; `PASSWORD` is everybody's. (It cannot make API keys: that needs what this distribution lacks.)
+
     Leaving the context stops it and deletes its data; so does the end of this process, even by SIGKILL.
     """
 
-    def __init__(self, *, heap: str = "512m", settings: str = "") -> None:
+    def __init__(self, *, heap: str = "512m", roles: Mapping[str, Any] | None = None) -> None:
         self._heap = heap
         self._dir = Path(tempfile.mkdtemp(prefix="cardiosentry-elastic-"))
         self._port, self._transport_port = free_ports(2)
-        self._settings = settings
+        self._roles = roles
         self._launcher: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
         self._watchdog: Watchdog | None = None
@@ -88,15 +98,7 @@ class ElasticServer:
                 stderr=log,
                 cwd=self._dir,
                 start_new_session=True,
-                env={
-                    "PATH": os.environ["PATH"],
-                    "HOME": str(self._dir),
-                    "ES_PATH_CONF": str(self._dir / "config"),
-                    "ES_TMPDIR": str(self._dir / "tmp"),
-                    "ES_JAVA_HOME": _java_home(),
-                    "ES_JAVA_OPTS": f"-Xms{self._heap} -Xmx{self._heap}",
-                    "CLI_JAVA_OPTS": "-Xmx64m",
-                },
+                env=self._environment(),
             )
         atexit.register(self.close)
         try:
@@ -137,10 +139,32 @@ class ElasticServer:
         if not config.exists():
             shutil.copytree(HOME / "config", config)
             (self._dir / "tmp").mkdir()
-        settings = _SETTINGS.format(port=self._port, transport_port=self._transport_port, directory=self._dir)
-        (config / "elasticsearch.yml").write_text(settings + self._settings, "utf-8")
+        settings = _SETTINGS.format(
+            port=self._port,
+            transport_port=self._transport_port,
+            directory=self._dir,
+            secure="true" if self._roles else "false",
+        )
+        (config / "elasticsearch.yml").write_text(settings, "utf-8")
+        if self._roles:
+            lines = [f"{name}: {json.dumps(role)}\n" for name, role in self._roles.items()]  # JSON is YAML
+            (config / "roles.yml").write_text("".join(lines), "utf-8")
+            for role in (*self._roles, "superuser"):
+                user = ["useradd", role, "-p", PASSWORD, "-r", role]
+                _run(str(HOME / "bin" / "elasticsearch-users"), *user, env=self._environment())
         if os.getuid() == 0:  # it refuses to run as root
             subprocess.run(["chown", "-R", "nobody", str(self._dir)], check=True)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self._dir),
+            "ES_PATH_CONF": str(self._dir / "config"),
+            "ES_TMPDIR": str(self._dir / "tmp"),
+            "ES_JAVA_HOME": _java_home(),
+            "ES_JAVA_OPTS": f"-Xms{self._heap} -Xmx{self._heap}",
+            "CLI_JAVA_OPTS": "-Xmx64m",
+        }
 
     def _end(self, how: signal.Signals) -> None:
         launcher, self._launcher = self._launcher, None
@@ -177,9 +201,14 @@ class ElasticServer:
             if self._pid is None and pid_file.exists() and (text := pid_file.read_text().strip()):
                 self._pid = int(text)
                 self._watchdog = Watchdog(self._pid, self._dir)
-            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310
-                if answer.status == 200:
+            try:
+                with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - a page on this machine
                     return
+            except urllib.error.HTTPError as error:
+                if error.code == 401:  # it is up, and wants to know who asks
+                    return
+            except OSError:
+                pass
             time.sleep(0.1)
         raise RuntimeError(f"Elasticsearch at {self.address}: expected an answer: {self._tail()}")
 
@@ -207,8 +236,8 @@ def prepare() -> None:
         shutil.rmtree(fetched, ignore_errors=True)
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+def _run(*command: str, env: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, env=env)
     if done.returncode:
         raise ElasticUnavailable(f"{command[0]} failed with exit code {done.returncode}: {done.stdout}{done.stderr}")
 

@@ -118,8 +118,8 @@ class Shipping:
 class Shipped:
     """What is in Elasticsearch of the system under `prefix`; `set_up` first."""
 
-    def __init__(self, address: str, prefix: str) -> None:
-        self.client = Elasticsearch(address, request_timeout=30, max_retries=5, retry_on_timeout=True)
+    def __init__(self, address: str, prefix: str, user: tuple[str, str] | None = None) -> None:
+        self.client = Elasticsearch(address, basic_auth=user, request_timeout=30, max_retries=5, retry_on_timeout=True)
         self.names = Names(prefix)
         self._patterns = {stream.name: self.names.pattern(stream) for stream in STREAMS}
 
