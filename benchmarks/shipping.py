@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from confluent_kafka import Message
-from elasticsearch import Elasticsearch
+from elasticsearch import ApiError, Elasticsearch
 from elasticsearch.helpers import parallel_bulk, streaming_bulk
 from rich.console import Console
 
@@ -175,7 +175,7 @@ def alert_delays(broker: Broker, elastic: ElasticServer, backlog: int, per_s: fl
         with shipping:
             shipped.wait_for("predictions", 1, shipping)
             done = threading.Event()
-            writer = threading.Thread(target=_write_alerts, args=(broker, prefix, per_s, written, done))
+            writer = threading.Thread(target=_write_alerts, args=(broker, prefix, per_s, written, done), daemon=True)
             writer.start()
             last_told = time.monotonic()
             while not (done.is_set() and len(found) >= len(written)):
@@ -203,12 +203,15 @@ def _write_alerts(broker: Broker, prefix: str, per_s: float, written: dict[str, 
 
 def _found(shipped: Shipped) -> list[str]:
     """Return the ids of the newest alerts that a search finds, without asking for a refresh."""
-    answer = shipped.client.search(
-        index=shipped.names.pattern(SECURITY_STREAM),
-        size=100,
-        sort={"@timestamp": "desc"},
-        source_includes=["event.id"],
-    )
+    try:
+        answer = shipped.client.search(
+            index=shipped.names.pattern(SECURITY_STREAM),
+            size=100,
+            sort={"@timestamp": "desc"},
+            source_includes=["event.id"],
+        )
+    except ApiError:  # the index is being made
+        return []
     return [hit["_source"]["event"]["id"] for hit in answer["hits"]["hits"]]
 
 
