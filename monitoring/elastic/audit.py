@@ -5,14 +5,16 @@ from collections.abc import Callable
 import msgspec
 
 from contracts.codec import encode
-from contracts.releases import Baseline, Release, Revocation, Step, TrustRoot
+from contracts.releases import Baseline, Containment, Release, Revocation, Step, TrustRoot
 from monitoring.elastic.documents import AuditDocument, Audited, EventBase, Signers
+
+Statement = Release | Revocation | Baseline | Containment | Step | TrustRoot
 
 
 class Judged(msgspec.Struct, frozen=True):
     """What a record of model-releases came to: a statement and who signed it, or why it was refused, in our words."""
 
-    statement: Release | Revocation | Baseline | Step | TrustRoot | None
+    statement: Statement | None
     signed_by: tuple[str, ...] = ()
     fault: str | None = None
 
@@ -31,7 +33,7 @@ def audited(judged: Judged, origin: str, at_ms: int) -> bytes:
         return encode(_document(at_ms, "refused", "denied", f"refused a record at {origin}: {fault}", refused))
     action, kind, about = _about(statement, origin)
     signers = ", ".join(judged.signed_by)
-    of = "the trust root" if about.digest is None else about.digest
+    of = about.digest or about.subject or "the trust root"
     reason = None if isinstance(statement, TrustRoot) else statement.reason
     message = f"{action} of {of}, signed by {signers}" + (f": {reason}" if reason else "")
     return encode(
@@ -39,7 +41,7 @@ def audited(judged: Judged, origin: str, at_ms: int) -> bytes:
     )
 
 
-def _about(statement: Release | Revocation | Baseline | Step | TrustRoot, origin: str) -> tuple[str, str, Audited]:
+def _about(statement: Statement, origin: str) -> tuple[str, str, Audited]:
     """Return the action, its type in ECS and what a statement is about."""
     match statement:
         case Release():
@@ -60,6 +62,16 @@ def _about(statement: Release | Revocation | Baseline | Step | TrustRoot, origin
         case Baseline():
             about = Audited(verified=True, digest=statement.digest, version=statement.version, origin=origin)
             return "baseline", "change", about
+        case Containment():
+            about = Audited(
+                verified=True,
+                measure=statement.measure,
+                subject=statement.subject,
+                version=statement.version,
+                origin=origin,
+            )
+            named = f"lift-{statement.measure}" if statement.lifted else statement.measure
+            return named, "deletion" if statement.lifted else "creation", about
         case Step():
             about = Audited(verified=True, digest=statement.digest, stage=statement.stage, origin=origin)
             return "step", "info", about

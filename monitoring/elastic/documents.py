@@ -59,13 +59,18 @@ class Signers(msgspec.Struct, frozen=True):
 
 
 class Audited(msgspec.Struct, frozen=True, kw_only=True):
-    """What a statement is about. `fault` says why one was refused; of that no more is shipped than where it stands."""
+    """What a statement is about. `fault` says why one was refused; of that no more is shipped than where it stands.
+
+    `measure` and `subject` are of a measure against an incident.
+    """
 
     verified: bool
     fault: str | None = None
     digest: str | None = None
     role: str | None = None
     stage: str | None = None
+    measure: str | None = None
+    subject: str | None = None
     version: int | None = None
     expires_at: int | None = None
     origin: str

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from contracts.codec import encode
-from contracts.releases import Baseline, Release, ReleasedFile, Revocation, RolePolicy, Signer, Step, TrustRoot
+from contracts.releases import (
+    Baseline,
+    Containment,
+    Release,
+    ReleasedFile,
+    Revocation,
+    RolePolicy,
+    Signer,
+    Step,
+    TrustRoot,
+)
 from monitoring.elastic.audit import Judged, audited
 from monitoring.elastic.documents import AuditDocument
 from monitoring.elastic.files import log_documents
@@ -25,6 +35,10 @@ STATEMENTS: dict[str, Any] = {
     ),
     "revocation": Revocation(digest=DIGEST, created_at=7, reason="better"),
     "baseline": Baseline(digest=DIGEST, version=3, created_at=7, reason="better"),
+    "block-source": Containment(measure="block-source", subject="uci", version=3, created_at=7, reason="better"),
+    "lift-block-source": Containment(
+        measure="block-source", subject="uci", version=4, lifted=True, created_at=7, reason="better"
+    ),
     "step": Step(digest=DIGEST, stage="gated", created_at=7, reason="better"),
     "trust-root": TrustRoot(
         version=3,
@@ -53,7 +67,8 @@ def test_a_statement_says_who_what_when_and_why(action: str) -> None:
     assert made["event"]["action"] == action
     assert made["event"]["outcome"] == "success"
     assert made["event"]["reason"] == (None if action == "trust-root" else "better")
-    assert made["cardiosentry"]["digest"] == (None if action == "trust-root" else DIGEST)
+    assert made["cardiosentry"]["digest"] == getattr(STATEMENTS[action], "digest", None)
+    assert made["cardiosentry"]["subject"] == getattr(STATEMENTS[action], "subject", None)
     assert made["cardiosentry"]["verified"] is True
     assert made["cardiosentry"]["origin"] == "model-releases/0/5"
     assert flat(made) == set(fields(AuditDocument))
