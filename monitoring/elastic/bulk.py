@@ -59,11 +59,15 @@ class _Item(msgspec.Struct):
 
 
 class Bulk:
-    """Sends documents, from any thread; `stop` ends its waiting."""
+    """Sends documents, from any thread; `stop` ends its waiting.
 
-    def __init__(self, client: Elasticsearch, stop: threading.Event) -> None:
+    With `refresh` Elasticsearch answers when a search finds them: for few documents that somebody waits for.
+    """
+
+    def __init__(self, client: Elasticsearch, stop: threading.Event, *, refresh: bool = False) -> None:
         self._client = client
         self._stop = stop
+        self._refresh = refresh or None
 
     def send(self, documents: Sequence[Document]) -> list[Refused]:
         """Return once Elasticsearch has every document but those returned.
@@ -94,7 +98,7 @@ class Bulk:
             for d in (documents[place] for place in places)
         ]
         try:
-            answer = self._client.bulk(operations=lines, filter_path=_FILTER)  # type: ignore[arg-type]  # as its helpers do
+            answer = self._client.bulk(operations=lines, filter_path=_FILTER, refresh=self._refresh)  # type: ignore[arg-type]  # as its helpers do
         except (ApiError, TransportError) as error:
             if isinstance(error, ApiError) and error.status_code == 413:
                 return self._in_halves(documents, places, refused)

@@ -20,9 +20,9 @@ from monitoring.reader import REFUSED
 
 log = logging.getLogger("cardiosentry")
 
-AT_ONCE = 2000
-"""Records in a request, at most."""
-_IN_FLIGHT = 4
+AT_ONCE = 1000
+"""Records in a request, at most; more of them are not faster, and alerts wait for those that are before them."""
+_IN_FLIGHT = 3
 _WAIT_S = 0.1
 _STOP_S = 20.0
 _FLUSH_S = 10.0

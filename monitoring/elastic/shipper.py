@@ -20,6 +20,7 @@ from monitoring.elastic.streams import Names
 log = logging.getLogger("cardiosentry")
 
 _TOLD_S = 60.0
+_ALERTS = "alerts"
 
 
 class Shipper:
@@ -48,7 +49,7 @@ class Shipper:
                 route,
                 f"{group}-ship-{route.name}",
                 dict(properties),
-                Bulk(client, self.stop),
+                Bulk(client, self.stop, refresh=route.name == _ALERTS),
                 prefix + SHIP_REJECTS.name,
                 self.stop,
             )
@@ -109,7 +110,7 @@ def _routes(found: Mapping[str, Source], prefix: str, names: Names, new_judge: C
         return reader(found, names, new_judge())
 
     return (
-        Route("alerts", alerts, new_read),
+        Route(_ALERTS, alerts, new_read),
         Route("records", rest, new_read),
         Route("audit", audit, new_read, from_beginning=True),
     )

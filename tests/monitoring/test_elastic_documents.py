@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.codec import encode
@@ -50,6 +50,7 @@ def test_a_type_without_a_place_in_a_mapping_is_refused() -> None:
         mapping(unknown)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**40), st.none() | st.floats(0, 1), st.integers(0, 13))
 def test_a_prediction_is_shipped_as_it_is(at_ms: int, probability: float | None, missing: int) -> None:
     value = msgspec.structs.replace(made_prediction(1, at_ms), probability=probability, missing=missing)
