@@ -64,7 +64,12 @@ ALL_SETTINGS = tuple(name for name in Settings.__struct_fields__ if name != "kaf
 NOTIFY_SETTINGS = ("alertmanager", "alertmanager_login", "notify_interval_s", "runbooks", "alert_page")
 CONSOLE_SETTINGS = ("console_host", "console_port")
 SHIP_SETTINGS = ("elastic", "elastic_ca")
-_OTHERS_SETTINGS = {*NOTIFY_SETTINGS, *CONSOLE_SETTINGS, *SHIP_SETTINGS, "pushgateway"}  # of processes that are no workers
+_OTHERS_SETTINGS = {
+    *NOTIFY_SETTINGS,
+    *CONSOLE_SETTINGS,
+    *SHIP_SETTINGS,
+    "pushgateway",
+}  # no worker's
 WORKER_SETTINGS = tuple(name for name in ALL_SETTINGS if name not in _OTHERS_SETTINGS)
 
 
