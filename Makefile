@@ -36,6 +36,9 @@ chaos: dev ## kill workers and broker under load on a real Kafka, and count ever
 chaos-releases: dev ## release fifty models under load while workers are killed, and ask of each prediction whose it is
 	$(BIN)/python -m tests.chaos.chaos --events 1500000 --rate 20000 --releases 50 --kills 3 --broker-restarts 0 --supervisor-kills 0 --malformed 0
 
+chaos-ship: dev ## ship 100,000 documents over a day's change while the shipper and Elasticsearch are killed, and count each
+	$(BIN)/python -m tests.chaos.shipping
+
 bench: $(filter bench-%,$(TARGETS)) ## every benchmark, some hours
 
 bench-throughput: dev ## beside a plain loop, Quix Streams, Bytewax and Faust as it ships
@@ -79,6 +82,9 @@ console-pictures: dev ## photograph the console of a demo under attack, for docs
 bench-retrain: dev ## a retrain of the 920 patients, step by step, beside scikit-learn's own fit
 	$(BIN)/python -m benchmarks.retrain
 
+bench-ship: dev ## documents a second beside elasticsearch-py's own helpers, and alerts behind a million predictions
+	$(BIN)/python -m benchmarks.shipping
+
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card
 
@@ -89,6 +95,7 @@ schemas: dev ## write docs, dashboards and monitoring/advice.toml from the contr
 	$(BIN)/python docs/write_metrics.py
 	$(BIN)/python docs/write_access.py
 	$(BIN)/python -m monitoring.grafana.write
+	$(BIN)/python docs/write_shipping.py
 
 vectors: dev ## keep what this version signs as test vectors
 	$(BIN)/python -m tests.vectors.write

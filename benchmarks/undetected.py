@@ -4,8 +4,9 @@ from contracts.detection import Signals
 from stream_app import pipeline
 from stream_app.configuration import read_settings
 from stream_app.detectors.known import Known
+from stream_app.logs import set_up_logging
 from stream_app.model_slot import LoadedModel
-from stream_app.worker import run_worker, set_up_logging
+from stream_app.worker import run_worker
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
     LoadedModel.singles = lambda *_: {}  # type: ignore[assignment]
     pipeline.of_events = lambda *_: Signals(0, {})  # type: ignore[attr-defined]
     pipeline._part = lambda *_: None
-    set_up_logging()
+    set_up_logging("supervisor")
     run_worker(read_settings(), 0)
 
 

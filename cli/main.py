@@ -24,6 +24,7 @@ _COMMANDS = {
     "serve": "Run workers that score patient events.",
     "notify": "Hand alerts to Alertmanager, and say that the watching lives.",
     "console": "Show the stream, drift, alerts and models on a page.",
+    "ship": "Ship what is written to Elasticsearch.",
     "tail": "Print the records of a topic as they come.",
     "keys": "Make keys.",
     "train": "Train, export and sign a model.",
@@ -83,7 +84,8 @@ def told(call: Callable[[], object]) -> None:
     except UserError as error:
         _fail(str(error))
     except ModuleNotFoundError as error:
-        _fail(f"this command needs the package {error.name}: install cardiosentry[train,plots,scan], or run `make dev`")
+        extras = "train,plots,operate,scan"
+        _fail(f"this command needs the package {error.name}: install cardiosentry[{extras}], or run `make dev`")
     except OSError as error:
         _fail(f"{error.filename or 'system'}: {error.strerror}")
     except Exception as error:

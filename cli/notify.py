@@ -12,7 +12,7 @@ from contracts.settings import Settings
 
 
 @click.command
-@setting_options("bootstrap", "topic_prefix", "group", *NOTIFY_SETTINGS)
+@setting_options("bootstrap", "topic_prefix", "group", "log_format", *NOTIFY_SETTINGS)
 def command(settings: Settings) -> None:
     """Hand the alerts of security-alerts and model-alerts to Alertmanager, which pages, until Ctrl-C.
 
@@ -28,9 +28,9 @@ def command(settings: Settings) -> None:
     from monitoring.notify import Links
     from monitoring.notify_alertmanager import Alertmanager
     from monitoring.notify_loop import Notifier
-    from stream_app.worker import set_up_logging
+    from stream_app.logs import set_up_logging
 
-    set_up_logging("notify")
+    set_up_logging("notify", settings.log_format)
     addresses = [address.strip() for address in settings.alertmanager.split(",")]
     alertmanager = Alertmanager(addresses, _login(settings.alertmanager_login))
     if settings.alert_page and not settings.alert_page.startswith(("http://", "https://")):

@@ -63,7 +63,13 @@ def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
 ALL_SETTINGS = tuple(name for name in Settings.__struct_fields__ if name != "kafka")
 NOTIFY_SETTINGS = ("alertmanager", "alertmanager_login", "notify_interval_s", "runbooks", "alert_page")
 CONSOLE_SETTINGS = ("console_host", "console_port")
-_OTHERS_SETTINGS = {*NOTIFY_SETTINGS, *CONSOLE_SETTINGS, "pushgateway"}  # of processes that are no workers
+SHIP_SETTINGS = ("elastic", "elastic_ca")
+_OTHERS_SETTINGS = {
+    *NOTIFY_SETTINGS,
+    *CONSOLE_SETTINGS,
+    *SHIP_SETTINGS,
+    "pushgateway",
+}  # no worker's
 WORKER_SETTINGS = tuple(name for name in ALL_SETTINGS if name not in _OTHERS_SETTINGS)
 
 

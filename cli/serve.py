@@ -21,10 +21,10 @@ def command(settings: Settings) -> None:
     from cli.kafka import require_topics
     from cli.ports import require_ports
     from contracts.access import WORKER
+    from stream_app.logs import set_up_logging
     from stream_app.supervisor import Supervisor
-    from stream_app.worker import set_up_logging
 
-    set_up_logging()
+    set_up_logging("supervisor", settings.log_format)
     require_topics(settings, WORKER.topics)
     require_ports(settings)
     Supervisor(settings).run()

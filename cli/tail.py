@@ -18,7 +18,8 @@ from contracts.settings import Settings
 def command(settings: Settings, topic: str, beginning: bool, count: int | None) -> None:
     """Print the records of TOPIC as they come, one JSON line each, committed ones alone, until Ctrl-C.
 
-    Of quarantined records it prints reason, origin and digest; `cardiosentry quarantine show` opens them.
+    Of quarantined records it prints reason, origin and digest; `cardiosentry quarantine show` opens them. The same of
+    ship-rejects, which holds no more.
 
     \b
     Example:
@@ -26,7 +27,7 @@ def command(settings: Settings, topic: str, beginning: bool, count: int | None) 
     """
     from cli.kafka import client_properties
     from contracts.codec import encode
-    from contracts.topics import QUARANTINE
+    from contracts.topics import QUARANTINE, SHIP_REJECTS
     from monitoring.reader import TopicReader, headers
 
     done = threading.Event()
@@ -36,7 +37,7 @@ def command(settings: Settings, topic: str, beginning: bool, count: int | None) 
         try:
             while not done.is_set() and printed != count:
                 for message in reader.read(0.2, 500 if count is None else min(500, count - printed)):
-                    if topic == QUARANTINE.name:
+                    if topic in (QUARANTINE.name, SHIP_REJECTS.name):
                         found = headers(message)
                         line = encode({name: found.get(name, b"").decode("utf-8", "replace") for name in SHOWN})
                     else:

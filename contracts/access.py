@@ -72,6 +72,14 @@ CONSOLE = Process(
     reads=(PREDICTIONS, QUARANTINE, *_ALERTS, RELEASES, SIGNALS),
 )
 
+SHIPPER = Process(
+    name="shipper",
+    runs="`ship`",
+    reads=(PREDICTIONS, SHADOW_PREDICTIONS, QUARANTINE, *_ALERTS, RELEASES),
+    writes=(SHIP_REJECTS,),
+    groups=("{group}-ship-alerts", "{group}-ship-records", "{group}-ship-audit"),
+)
+
 PROCESSES = (
     Process(
         name="producer", runs="a hospital's source of events: `produce`, or a program of its own", writes=(EVENTS,)
@@ -100,13 +108,7 @@ PROCESSES = (
     Process(name="rescan", runs="`rescan`", reads=(RELEASES,), writes=(SECURITY_ALERTS,)),
     Process(name="models", runs="`models`", reads=(RELEASES, PREDICTIONS, SHADOW_PREDICTIONS)),
     Process(name="reviewer", runs="`quarantine show`", reads=(QUARANTINE,)),
-    Process(
-        name="shipper",
-        runs="`ship`",
-        reads=(PREDICTIONS, SHADOW_PREDICTIONS, QUARANTINE, *_ALERTS, RELEASES),
-        writes=(SHIP_REJECTS,),
-        groups=("{group}-ship-alerts", "{group}-ship-records", "{group}-ship-audit"),
-    ),
+    SHIPPER,
     NOTIFY,
     Process(
         name="incidents",

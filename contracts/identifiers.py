@@ -11,6 +11,10 @@ PATIENT_ID_CHARS = 30
 EVENT_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 SOURCE = r"[a-z0-9][a-z0-9-]{0,31}(?:/[a-z0-9][a-z0-9-]{0,31}){0,3}"
 
+ORIGIN = r"^[A-Za-z0-9._-]+/[0-9]+/[0-9]+$"
+"""Where a record stands: topic/partition/offset."""
+DIGEST = "^sha256:[0-9a-f]{64}$"
+
 MAX_RECORD_NUMBER_CHARS = 200
 PSEUDONYM_KEY_FILE = "pseudonym.key"
 

@@ -22,3 +22,7 @@ class Reason(StrEnum):
     FUTURE = "future"  # observed later than the allowed clock skew
     REPEATED = "repeated"  # an event id that came before, with other bytes
     OUT_OF_RANGE = "out_of_range"  # a feature outside its hard range or not one of its codes
+
+
+SHIP_REASONS = ("undecodable", "refused")
+"""Why a record is in ship-rejects: it is not what its topic holds, or Elasticsearch refused its document."""

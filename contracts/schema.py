@@ -12,8 +12,9 @@ from contracts.alerts import Alert
 from contracts.detection import Signals
 from contracts.events import IDENTIFIER_PATTERNS, DecodedPrediction, Outcome, event_type
 from contracts.features import Feature, FeatureTable
+from contracts.identifiers import DIGEST, ORIGIN
 from contracts.incidents import ACT_TYPE
-from contracts.reasons import Reason
+from contracts.reasons import SHIP_REASONS, Reason
 from contracts.releases import BASELINE_TYPE, CONTAINMENT_TYPE, RELEASE_TYPE, REVOCATION_TYPE, ROOT_TYPE, STEP_TYPE
 from contracts.topics import (
     EVENTS,
@@ -25,6 +26,7 @@ from contracts.topics import (
     RELEASES,
     SECURITY_ALERTS,
     SHADOW_PREDICTIONS,
+    SHIP_REJECTS,
     SIGNALS,
     Topic,
 )
@@ -65,7 +67,7 @@ def schemas(table: FeatureTable) -> dict[str, Schema]:
     alerts = [_schema(topic, Alert, topic.holds) for topic in (SECURITY_ALERTS, MODEL_ALERTS)]
     predictions = map(_prediction, (PREDICTIONS, SHADOW_PREDICTIONS))
     signals = _schema(SIGNALS, Signals, SIGNALS.holds)
-    made = [event, outcome, *predictions, *alerts, _quarantine(), *_statements(), signals]
+    made = [event, outcome, *predictions, *alerts, _quarantine(), *_statements(), signals, _rejects()]
     return {schema["title"]: schema for schema in made}
 
 
@@ -136,21 +138,44 @@ def _number(value: float) -> int | float:
 
 def _quarantine() -> Schema:
     """The value is sealed, so what can be described of a record is its headers, by name, each as text."""
-    digits, text = r"^[0-9]+$", {"type": "string"}
-    headers: dict[str, Schema] = {
-        "cs-reason": {"enum": [reason.value for reason in Reason], "description": "The first check that it failed."},
-        "cs-detail": text | {"description": "What was expected, in words that repeat nothing of the record."},
-        "cs-origin": text | {"pattern": r"^[A-Za-z0-9._-]+/[0-9]+/[0-9]+$", "description": "topic/partition/offset."},
-        "cs-digest": text
-        | {"pattern": "^sha256:[0-9a-f]{64}$", "description": "Of the whole record, however much of it was kept."},
-        "cs-size": text | {"pattern": digits, "description": "Bytes of the whole record; its copy may be cut."},
-        "cs-wrapped-key": {"description": "Bytes: the batch's key, wrapped for the reviewers' public key (RFC 9180)."},
+    headers = _origin_headers([reason.value for reason in Reason], "of the whole record, however much of it was kept")
+    headers["cs-wrapped-key"] = {
+        "description": "Bytes: the batch's key, wrapped for the reviewers' public key (RFC 9180)."
     }
+    return _headers_alone(
+        QUARANTINE,
+        "A record that could not be used. Its value is sealed for the reviewers: `cardiosentry "
+        "quarantine show` opens it with their private key. This describes its headers, taken as an object.",
+        headers,
+    )
+
+
+def _rejects() -> Schema:
+    """What could not be shipped has no value either."""
+    return _headers_alone(
+        SHIP_REJECTS,
+        "A record that could not be shipped to Elasticsearch. It has no value: the record stands at its origin. This "
+        "describes its headers, taken as an object.",
+        _origin_headers(list(SHIP_REASONS), "of the whole record"),
+    )
+
+
+def _origin_headers(reasons: list[str], of: str) -> dict[str, Schema]:
+    text = {"type": "string"}
+    return {
+        "cs-reason": {"enum": reasons, "description": "The first check that it failed."},
+        "cs-detail": text | {"description": "What was expected, in words that repeat nothing of the record."},
+        "cs-origin": text | {"pattern": ORIGIN, "description": "topic/partition/offset."},
+        "cs-digest": text | {"pattern": DIGEST, "description": f"SHA-256, {of}."},
+        "cs-size": text | {"pattern": "^[0-9]+$", "description": f"Bytes, {of}."},
+    }
+
+
+def _headers_alone(topic: Topic, text: str, headers: dict[str, Schema]) -> Schema:
     return {
         "$schema": DIALECT,
-        "title": QUARANTINE.name,
-        "description": "A record that could not be used. Its value is sealed for the reviewers: `cardiosentry "
-        "quarantine show` opens it with their private key. This describes its headers, taken as an object.",
+        "title": topic.name,
+        "description": text,
         "type": "object",
         "properties": headers,
         "required": list(headers),

@@ -123,6 +123,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sasl_password_file: Annotated[
         str, _says("file with the password of Kafka's user, in place of the librdkafka property sasl.password")
     ] = ""
+    log_format: Annotated[
+        Literal["text", "ecs"], _says("what processes log: a line of text an event, or one of ECS JSON")
+    ] = "text"
+    elastic: Annotated[str, _says("Elasticsearch's address, https://host:port; several parted by commas")] = (
+        "http://localhost:9200"
+    )
+    elastic_ca: Annotated[
+        str, _says("file of the CA that signed Elasticsearch's certificate; empty: the ones this host trusts")
+    ] = ""
     kafka: Annotated[dict[str, str], _says("any librdkafka property")] = {}
 
 

@@ -84,6 +84,7 @@ TOPICS = (
     RELEASES,
     SIGNALS,
     INCIDENT_ACTS,
+    SHIP_REJECTS,
 )
 
 NEVER_JOINED = "cardiosentry-reader"

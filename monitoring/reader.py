@@ -14,12 +14,12 @@ _TIMEOUT_S = 10.0
 _TAIL = -2000  # librdkafka's RD_KAFKA_OFFSET_TAIL(n) is this minus n; the beginning, where there are fewer
 _QUIET_S = 60.0
 
-
-_REFUSED = {
+REFUSED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError._AUTO_OFFSET_RESET,  # records that were asked for are gone, and the property says not to go on
 }
+"""Errors of a record's place that no waiting mends."""
 
 _Place = tuple[str, int]
 Places = dict[_Place, tuple[int, int]]
@@ -95,7 +95,7 @@ class TopicReader:
             error = message.error()
             if error is None:
                 good.append(message)
-            elif error.fatal() or error.code() in _REFUSED:
+            elif error.fatal() or error.code() in REFUSED:
                 raise UserError(
                     f"topic {message.topic()}: expected to read it, the broker said: {said(error.name(), error.str())}"
                 )

@@ -3,7 +3,6 @@
 The supervisor starts it so and keeps the pipe open: its end means that the supervisor is gone, and the worker stops.
 """
 
-import logging
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ import msgspec
 
 from contracts.errors import UserError
 from contracts.settings import Settings
+from stream_app.logs import set_up_logging
 
 _STOP_S = 30.0
 EXIT_USER_ERROR = 78  # sysexits.h EX_CONFIG: starting again would not help
@@ -34,20 +34,14 @@ def run_worker(settings: Settings, slot: int) -> None:
 def main() -> None:
     """Entry point of a supervised worker; why it cannot start goes to standard output, for the supervisor to tell."""
     slot = int(sys.argv[1])
-    set_up_logging(f"slot={slot}")
     settings = msgspec.json.decode(_read_line(), type=Settings)
+    set_up_logging(f"slot={slot}", settings.log_format)
     threading.Thread(target=_stop_with_supervisor, daemon=True).start()
     try:
         run_worker(settings, slot)
     except UserError as error:
         print(error)
         sys.exit(EXIT_USER_ERROR)
-
-
-def set_up_logging(name: str = "supervisor") -> None:
-    """Log to standard error: time, level, who, event and key=value."""
-    logging.basicConfig(format=f"%(asctime)s %(levelname)s {name} %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z")
-    logging.getLogger("cardiosentry").setLevel(logging.INFO)
 
 
 # Standard input is read below Python's buffer: a thread that waits in it would hold its lock when the process ends.

@@ -12,6 +12,7 @@ import pytest
 from models.verify import VerifiedBundle, verify_bundle
 from tests.support.alertmanager import AlertmanagerServer, AlertmanagerUnavailable
 from tests.support.broker import Broker
+from tests.support.elastic import ElasticServer, ElasticUnavailable
 from tests.support.embedded import embedded_broker
 from tests.support.kafka import KafkaServer, KafkaUnavailable
 from tests.support.prometheus import PrometheusUnavailable, Pushgateway, program
@@ -67,6 +68,16 @@ def secured() -> Iterator[SecuredKafka]:
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def elastic() -> Iterator[ElasticServer]:
+    """A real Elasticsearch, one for the whole run; use a topic prefix of your own on it, and leave it running."""
+    try:
+        with ElasticServer() as server:
+            yield server
+    except ElasticUnavailable as error:
+        cannot_run(str(error), "real Elasticsearch")
 
 
 @pytest.fixture(scope="session")

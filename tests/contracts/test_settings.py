@@ -46,6 +46,14 @@ VALUES: dict[str, tuple[str, str, Any, list[Any]]] = {
     "console_port": ("1", "2", 0, [1, 2, 0]),
     "pushgateway": ('"file:1"', "http://env:2", "https://option/3", ["file:1", "http://env:2", "https://option/3"]),
     "sasl_password_file": ('"file"', "env", "option", ["file", "env", "option"]),
+    "log_format": ('"ecs"', "text", "ecs", ["ecs", "text", "ecs"]),
+    "elastic": (
+        '"http://file:1"',
+        "http://env:2",
+        "http://option:3",
+        ["http://file:1", "http://env:2", "http://option:3"],
+    ),
+    "elastic_ca": ('"file.pem"', "env.pem", "option.pem", ["file.pem", "env.pem", "option.pem"]),
 }
 
 

@@ -1,0 +1,180 @@
+"""`cardiosentry ship`."""
+
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from cli.options import setting_options
+from contracts.errors import UserError
+from contracts.settings import Settings
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+    from monitoring.elastic.bulk import Document
+
+_SETTINGS = ("elastic", "elastic_ca", "topic_prefix", "log_format")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--setup", is_flag=True, help="Make policies and templates in Elasticsearch, and end.")
+@click.option("--without-ilm", is_flag=True, help="With --setup: go on where the server cannot delete old indices.")
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="STREAM=DAYS",
+    help="With --setup: how long it keeps a stream, e.g. predictions=90.",
+)
+@setting_options("bootstrap", *_SETTINGS, "group", "keys")
+def command(settings: Settings, setup: bool, without_ilm: bool, keep: tuple[str, ...]) -> None:
+    """Ship predictions, alerts, quarantine and the audit trail to Elasticsearch until Ctrl-C, every record once.
+
+    The key stands in ELASTIC_API_KEY, or in a file that ELASTIC_API_KEY_FILE names (docs/shipping.md).
+
+    \b
+    Example:
+      cardiosentry ship --setup --elastic https://elastic:9200
+      cardiosentry ship --bootstrap localhost:9092 --elastic https://elastic:9200 --keys keys
+    """
+    context = click.get_current_context()
+    if context.invoked_subcommand:
+        return
+    if setup:
+        _set_up(settings, ilm=not without_ilm, keep=keep)
+        return
+    if keep or without_ilm:
+        raise click.UsageError("--keep and --without-ilm: expected --setup with them")
+    _ship(settings)
+
+
+@command.command
+@click.argument("files", nargs=-1, required=True, type=click.File("rb"), metavar="FILE...")
+@setting_options(*_SETTINGS)
+def logs(settings: Settings, files: tuple[IO[bytes], ...]) -> None:
+    """Ship what processes logged with `--log-format ecs`, from files, or from standard input as "-".
+
+    A line that was shipped before changes nothing, so files may be shipped again as they grow.
+
+    \b
+    Example:
+      cardiosentry serve --log-format ecs 2>serve.log
+      cardiosentry ship logs serve.log
+    """
+    from monitoring.elastic.files import log_documents
+    from monitoring.elastic.streams import Names
+
+    names = Names(settings.topic_prefix)
+    left_out = 0
+
+    def documents() -> "Iterator[Document]":
+        nonlocal left_out
+        for made in log_documents((line for file in files for line in file), names):
+            if made is None:
+                left_out += 1
+            else:
+                yield made
+
+    _ship_documents(settings, documents(), "lines")
+    if left_out:
+        click.echo(f"left out {left_out} lines that are not of a log in ECS JSON", err=True)
+
+
+@command.command
+@click.argument("runs", type=click.Path(path_type=Path), default=Path("runs"))
+@setting_options(*_SETTINGS)
+def gates(settings: Settings, runs: Path) -> None:
+    """Ship what every gate found: each report.json below RUNS, where `retrain` left them.
+
+    \b
+    Example:
+      cardiosentry ship gates runs
+    """
+    from monitoring.elastic.files import gate_documents
+    from monitoring.elastic.streams import Names
+
+    reports = sorted(runs.glob("*/report.json"))
+    if not reports:
+        raise UserError(f"{runs}: expected report.json in a directory below it, found none")
+    names = Names(settings.topic_prefix)
+    made = (document for file in reports for document in gate_documents(file.read_bytes(), str(file), names))
+    _ship_documents(settings, made, "checks")
+
+
+def _ship(settings: Settings) -> None:
+    from cli.kafka import client_properties, require_topics
+    from cli.shipping import new_judge, topic_identities
+    from contracts.access import SHIPPER
+    from monitoring.elastic.shipper import Shipper
+
+    client = _connect(settings)
+    new_judge(settings)  # a missing trust root is told before anything begins
+    require_topics(settings, SHIPPER.topics)
+    shipper = Shipper(
+        client,
+        client_properties(settings),
+        prefix=settings.topic_prefix,
+        group=settings.group,
+        identities=topic_identities(settings),
+        new_judge=lambda: new_judge(settings),
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: shipper.stop.set())
+    shipper.run()
+
+
+def _set_up(settings: Settings, *, ilm: bool, keep: Iterable[str]) -> None:
+    from monitoring.elastic.setup import set_up
+    from monitoring.elastic.streams import STREAMS, Names
+
+    keep_days = {}
+    for text in keep:
+        stream, _, days = text.partition("=")
+        if stream not in {each.name for each in STREAMS} or not days.isdecimal() or int(days) < 1:
+            known = ", ".join(each.name for each in STREAMS)
+            raise click.UsageError(f"--keep: expected STREAM=DAYS, a stream of {known} and days from 1 on")
+        keep_days[stream] = int(days)
+    for done in set_up(_connect(settings), Names(settings.topic_prefix), ilm=ilm, keep_days=keep_days):
+        click.echo(f"{done.what}: {done.became}")
+
+
+def _ship_documents(settings: Settings, documents: "Iterable[Document]", what: str) -> None:
+    """Ship documents that are in no topic, and say how many; raises `UserError` if some were refused."""
+    import itertools
+    import threading
+
+    from elasticsearch import ApiError, TransportError
+
+    from monitoring.elastic.bulk import Bulk
+    from monitoring.elastic.client import explained
+    from monitoring.elastic.setup import require_setup
+    from monitoring.elastic.streams import Names
+
+    client = _connect(settings)
+    try:
+        require_setup(client, Names(settings.topic_prefix))
+    except (ApiError, TransportError) as error:
+        raise explained(error) from None
+    bulk = Bulk(client, threading.Event())
+    shipped, refused = 0, []
+    remaining = iter(documents)
+    while some := list(itertools.islice(remaining, _AT_ONCE)):
+        refused += bulk.send(some)
+        shipped += len(some)
+    click.echo(f"shipped {shipped - len(refused)} {what}")
+    if refused:
+        raise UserError(f"Elasticsearch: expected it to take every one, it refused {len(refused)}: {refused[0].detail}")
+
+
+def _connect(settings: Settings) -> "Elasticsearch":
+    from monitoring.elastic.client import connect
+    from stream_app.logs import set_up_logging
+
+    set_up_logging("shipper", settings.log_format)
+    return connect(settings.elastic, settings.elastic_ca, os.environ)
+
+
+_AT_ONCE = 500

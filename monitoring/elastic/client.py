@@ -1,0 +1,133 @@
+"""The connection to Elasticsearch: where it is, who we are, and what its errors mean to a person.
+
+Who we are stands in the environment or in files, never in a setting, so that no command can show it:
+ELASTIC_API_KEY, or ELASTIC_USERNAME and ELASTIC_PASSWORD; each may have _FILE behind its name and name a file.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from elastic_transport import TransportError
+from elastic_transport.client_utils import DEFAULT
+from elasticsearch import (
+    ApiError,
+    AuthenticationException,
+    AuthorizationException,
+    Elasticsearch,
+    SSLError,
+    UnsupportedProductError,
+)
+
+from contracts.errors import UserError
+
+REQUEST_S = 60.0
+CONNECTIONS = 16
+_LOCAL = {"localhost", "127.0.0.1", "::1"}
+_PASSING = {429, 500, 502, 503, 504}
+
+
+def connect(addresses: str, ca: str, environ: Mapping[str, str]) -> Elasticsearch:
+    """Return a client, which has not called anybody yet; raises `UserError` for what cannot be used.
+
+    It does not try again by itself: whoever calls knows what it may wait for.
+    """
+    hosts = [address.strip() for address in addresses.split(",") if address.strip()]
+    key, user = _secret(environ, "ELASTIC_API_KEY"), _secret(environ, "ELASTIC_USERNAME")
+    password = _secret(environ, "ELASTIC_PASSWORD")
+    for host in hosts:
+        _check_address(host, secret=bool(key or password))
+    if not hosts:
+        raise UserError("setting elastic: expected at least one address, got none")
+    if bool(user) != bool(password) or (key and user):
+        raise UserError(
+            "environment: expected ELASTIC_API_KEY alone, or ELASTIC_USERNAME with ELASTIC_PASSWORD; got another choice"
+        )
+    if ca and not Path(ca).is_file():
+        raise UserError(f"setting elastic_ca: expected a file of certificates, {ca} is none")
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # what befalls a request, its caller logs
+    return Elasticsearch(
+        hosts,
+        api_key=key or None,
+        basic_auth=(user, password) if user and password else None,
+        ca_certs=ca or DEFAULT,
+        request_timeout=REQUEST_S,
+        max_retries=0,
+        retry_on_timeout=False,
+        connections_per_node=CONNECTIONS,
+    )
+
+
+def passes(error: Exception) -> bool:
+    """Whether what was asked may be asked again: the server is away or has too much to do."""
+    if isinstance(error, ApiError):
+        return error.status_code in _PASSING
+    return isinstance(error, TransportError) and not isinstance(error, SSLError)
+
+
+def explained(error: Exception) -> UserError:
+    """Return in one sentence what a person should know of what the client raised."""
+    match error:
+        case AuthenticationException():
+            return UserError(
+                "Elasticsearch: expected a key or password that it takes, it refused ours; set ELASTIC_API_KEY, or "
+                "ELASTIC_USERNAME and ELASTIC_PASSWORD (or a file by ELASTIC_API_KEY_FILE, ELASTIC_PASSWORD_FILE)"
+            )
+        case AuthorizationException():
+            return UserError(
+                "Elasticsearch: expected a key with the rights that docs/shipping.md lists, ours lacks one: "
+                f"{_action(error)}"
+            )
+        case UnsupportedProductError():
+            return UserError("setting elastic: expected Elasticsearch, another server answered")
+        case SSLError():
+            return UserError(
+                "setting elastic_ca: expected a CA by which Elasticsearch's certificate holds, TLS said no"
+            )
+        case ApiError():
+            return UserError(
+                f"Elasticsearch: expected it to do what was asked, it said {error.status_code} {_type(error)}"
+            )
+    return UserError(f"setting elastic: expected Elasticsearch to answer, got {type(error).__name__}")
+
+
+def _type(error: ApiError) -> str:
+    """Return the error's type alone: its text may repeat what a document or a header held."""
+    body = error.body if isinstance(error.body, dict) else {}
+    found = body.get("error")
+    return str(found.get("type", "")) if isinstance(found, dict) else ""
+
+
+_ACTION = re.compile(r"action \[([a-z:/_]{1,100})[\]\[]")
+
+
+def _action(error: ApiError) -> str:
+    """Return what our key may not do, as Elasticsearch names it."""
+    found = _ACTION.search(str(error.body))
+    return found[1] if found else _type(error)
+
+
+def _check_address(address: str, *, secret: bool) -> None:
+    try:
+        parts = urlsplit(address)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and bool(parts.port)
+    except ValueError:
+        parts, whole = urlsplit(""), False
+    if parts.username or parts.password:
+        raise UserError("setting elastic: expected no user in the address; set ELASTIC_USERNAME and ELASTIC_PASSWORD")
+    if not whole:
+        raise UserError(f"setting elastic: expected an address as https://host:9200, got {address!r}")
+    if secret and parts.scheme == "http" and parts.hostname not in _LOCAL:
+        raise UserError("setting elastic: expected https, since a key or password is sent to another host")
+
+
+def _secret(environ: Mapping[str, str], name: str) -> str:
+    file = environ.get(f"{name}_FILE")
+    if file is None:
+        return environ.get(name, "")
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{name}_FILE: expected a readable file: {type(error).__name__}") from None

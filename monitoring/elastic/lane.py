@@ -1,0 +1,189 @@
+"""Some topics on their way: read, sent several requests at once, committed once Elasticsearch has the documents.
+
+A lane has a consumer group and requests of its own, so that no other lane's backlog is before it. What was sent and not
+committed, after a crash or when partitions move, is sent again; by its ids that changes nothing.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
+
+from contracts.errors import InvalidRecord, UserError
+from monitoring.elastic.bulk import MAX_BYTES, Bulk, Document, Stopped
+from monitoring.elastic.records import Read, Reject, reject
+from monitoring.reader import REFUSED
+
+log = logging.getLogger("cardiosentry")
+
+AT_ONCE = 1000
+"""Records in a request, at most; more of them are not faster, and alerts wait for those that are before them."""
+_IN_FLIGHT = 3
+_WAIT_S = 0.1
+_STOP_S = 20.0
+_FLUSH_S = 10.0
+
+
+class Route(NamedTuple):
+    """What a lane ships. `from_beginning` reads the topics whole each time they are assigned, for who must know all."""
+
+    name: str
+    topics: tuple[str, ...]
+    new_read: Callable[[], Read]
+    from_beginning: bool = False
+
+
+class _Batch(NamedTuple):
+    refused: "Future[list[Reject]]"
+    positions: dict[tuple[str, int], int]
+    records: int
+
+
+class Lane:
+    """Ships one route until `stop` is set. `properties` are librdkafka's; `rejects` is the topic of what cannot be."""
+
+    def __init__(
+        self, route: Route, group: str, properties: dict[str, Any], bulk: Bulk, rejects: str, stop: threading.Event
+    ) -> None:
+        self._route, self._bulk, self._rejects, self._stop = route, bulk, rejects, stop
+        self._consumer = Consumer(
+            {
+                **properties,
+                "group.id": group,
+                "enable.auto.commit": "false",
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": "50",
+            }
+        )
+        self._producer = Producer({**properties, "enable.idempotence": True, "acks": "all"})
+        self._read: Read = route.new_read()
+        self._batches: deque[_Batch] = deque()
+        self._paused = False
+        self.shipped = 0
+        self.rejected = 0
+
+    def run(self) -> None:
+        """Ship until told to stop; raises `UserError` where Kafka or Elasticsearch takes nothing of ours."""
+        pool = ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix=f"ship-{self._route.name}")
+        try:
+            self._consumer.subscribe(
+                list(self._route.topics), on_assign=self._assigned, on_revoke=self._forget, on_lost=self._forget
+            )
+            try:
+                while not self._stop.is_set():
+                    self._pause_when_full()
+                    self._send(self._poll(), pool)
+                    self._commit_done()
+                self._finish()
+            except Stopped:  # while Elasticsearch was away
+                return
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            self._consumer.close()
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._forget(consumer, partitions)
+        if self._route.from_beginning:
+            for place in partitions:
+                place.offset = OFFSET_BEGINNING
+            consumer.assign(partitions)
+        log.info("assigned lane=%s partitions=%d", self._route.name, len(partitions))
+
+    def _forget(self, _: Consumer, __: list[TopicPartition]) -> None:
+        """Leave what is on its way to whoever has the partitions next: it will be sent again from the last commit."""
+        self._batches.clear()
+        self._paused = False
+        self._read = self._route.new_read()
+
+    def _pause_when_full(self) -> None:
+        """Keep polling while Elasticsearch is behind or away: a silent member would lose its partitions."""
+        full = len(self._batches) >= 2 * _IN_FLIGHT
+        if full != self._paused:
+            places = self._consumer.assignment()
+            (self._consumer.pause if full else self._consumer.resume)(places)
+            self._paused = full
+
+    def _poll(self) -> list[Message]:
+        good = []
+        for message in self._consumer.consume(AT_ONCE, _WAIT_S):
+            error = message.error()
+            if error is None:
+                good.append(message)
+            elif error.fatal() or error.code() in REFUSED:
+                raise UserError(f"topic {message.topic()}: expected to read it, the broker said: {error.str()}")
+        return good
+
+    def _send(self, messages: Sequence[Message], pool: ThreadPoolExecutor) -> None:
+        """Send what was read, in requests of at most 5 MB."""
+        documents: list[tuple[Message, Document | InvalidRecord]] = []
+        size = 0
+        for message in messages:
+            made: Document | InvalidRecord
+            try:
+                made = self._read(message)
+                length = len(made.body)
+            except InvalidRecord as error:
+                made, length = error, 0
+            if documents and size + length > MAX_BYTES:
+                self._submit(documents, pool)
+                documents, size = [], 0
+            documents.append((message, made))
+            size += length
+        if documents:
+            self._submit(documents, pool)
+
+    def _submit(self, documents: list[tuple[Message, Document | InvalidRecord]], pool: ThreadPoolExecutor) -> None:
+        positions = {(m.topic() or "", m.partition() or 0): (m.offset() or 0) + 1 for m, _ in documents}
+        self._batches.append(_Batch(pool.submit(self._ship, documents), positions, len(documents)))
+
+    def _ship(self, documents: list[tuple[Message, Document | InvalidRecord]]) -> list[Reject]:
+        """Return once Elasticsearch has all documents but those returned. Runs in the pool."""
+        good = [(message, made) for message, made in documents if isinstance(made, Document)]
+        rejects = [
+            reject(message, "undecodable", made.detail)
+            for message, made in documents
+            if isinstance(made, InvalidRecord)
+        ]
+        for refused in self._bulk.send([made for _, made in good]):
+            rejects.append(reject(good[refused.place][0], "refused", refused.detail))
+        return rejects
+
+    def _commit_done(self, *, asynchronous: bool = True) -> None:
+        """Commit what was shipped, in the order in which it was read: a later batch waits for those before it."""
+        positions: dict[tuple[str, int], int] = {}
+        while self._batches and self._batches[0].refused.done():
+            batch = self._batches.popleft()
+            rejects = batch.refused.result()
+            self._keep(rejects)
+            positions |= batch.positions
+            self.shipped += batch.records - len(rejects)
+            self.rejected += len(rejects)
+        if positions:
+            offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
+            try:
+                self._consumer.commit(offsets=offsets, asynchronous=asynchronous)  # type: ignore[call-overload]
+            except KafkaException as error:  # partitions have moved or the broker is away: sent again, no harm done
+                log.warning("not committed lane=%s because=%s", self._route.name, error.args[0].name())
+
+    def _keep(self, rejects: Sequence[Reject]) -> None:
+        """Write rejects to their topic before the records are committed; raises `UserError` if the broker does not."""
+        failures: list[str] = []
+        for each in rejects:
+            log.warning("rejected %s", each.text)
+            self._producer.produce(
+                self._rejects,
+                headers=list(each.headers),
+                on_delivery=lambda error, _: failures.append(error.str()) if error else None,
+            )
+        if rejects and (self._producer.flush(_FLUSH_S) or failures):
+            raise UserError(f"topic {self._rejects}: expected the broker to take what could not be shipped")
+
+    def _finish(self) -> None:
+        """Wait for what is on its way, if Elasticsearch answers, and commit it."""
+        wait([batch.refused for batch in self._batches], _STOP_S)
+        self._commit_done(asynchronous=False)

@@ -1,0 +1,116 @@
+"""The process that ships: three lanes side by side, so that alerts wait for nobody, until it is told to stop."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from elasticsearch import ApiError, Elasticsearch, TransportError
+
+from contracts.topics import MODEL_ALERTS, RELEASES, SECURITY_ALERTS, SHIP_REJECTS
+from monitoring.elastic.audit import Judge
+from monitoring.elastic.bulk import Bulk, Stopped, back_off
+from monitoring.elastic.client import explained, passes
+from monitoring.elastic.lane import Lane, Route
+from monitoring.elastic.records import Source, reader, sources
+from monitoring.elastic.setup import require_setup
+from monitoring.elastic.streams import Names
+
+log = logging.getLogger("cardiosentry")
+
+_TOLD_S = 60.0
+_ALERTS = "alerts"
+
+
+class Shipper:
+    """Ships every topic under `prefix` but those that hold patients' features.
+
+    `identities` is the identity of each topic by its name (see `Source`), `new_judge` makes what judges model-releases
+    from its beginning. `group` stands before the lanes' names in their consumer groups.
+    """
+
+    def __init__(
+        self,
+        client: Elasticsearch,
+        properties: Mapping[str, Any],
+        *,
+        prefix: str,
+        group: str,
+        identities: Mapping[str, str],
+        new_judge: Callable[[], Judge],
+    ) -> None:
+        self._client = client
+        self._names = Names(prefix)
+        self.stop = threading.Event()
+        found = sources(prefix, identities)
+        self._lanes = [
+            Lane(
+                route,
+                f"{group}-ship-{route.name}",
+                dict(properties),
+                Bulk(client, self.stop, refresh=route.name == _ALERTS),
+                prefix + SHIP_REJECTS.name,
+                self.stop,
+            )
+            for route in _routes(found, prefix, self._names, new_judge)
+        ]
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Block until `stop` is set; raises `UserError` where a lane cannot go on."""
+        try:
+            self._wait_for_setup()
+        except Stopped:
+            return
+        threads = [threading.Thread(target=self._run, args=(lane,)) for lane in self._lanes]
+        for thread in threads:
+            thread.start()
+        told = time.monotonic()
+        while not self.stop.wait(0.2):
+            if time.monotonic() - told >= _TOLD_S:
+                told = time.monotonic()
+                self._tell()
+        for thread in threads:
+            thread.join()
+        self._tell()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self, lane: Lane) -> None:
+        try:
+            lane.run()
+        except BaseException as error:
+            self._failure = self._failure or error
+            self.stop.set()
+
+    def _wait_for_setup(self) -> None:
+        for wait in back_off():
+            try:
+                require_setup(self._client, self._names)
+                return
+            except (ApiError, TransportError) as error:
+                if not passes(error):
+                    raise explained(error) from None
+                log.warning("elasticsearch waits again_in_s=%.1f because=%s", wait, type(error).__name__)
+            if self.stop.wait(wait):
+                raise Stopped
+
+    def _tell(self) -> None:
+        shipped = sum(lane.shipped for lane in self._lanes)
+        log.info("shipped records=%d rejected=%d", shipped, sum(lane.rejected for lane in self._lanes))
+
+
+def _routes(found: Mapping[str, Source], prefix: str, names: Names, new_judge: Callable[[], Judge]) -> Sequence[Route]:
+    alerts = (prefix + SECURITY_ALERTS.name, prefix + MODEL_ALERTS.name)
+    audit = (prefix + RELEASES.name,)
+    rest = tuple(name for name in found if name not in (*alerts, *audit))
+
+    def new_read() -> Any:
+        return reader(found, names, new_judge())
+
+    return (
+        Route(_ALERTS, alerts, new_read),
+        Route("records", rest, new_read),
+        Route("audit", audit, new_read, from_beginning=True),
+    )

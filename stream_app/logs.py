@@ -1,0 +1,49 @@
+"""What processes log to standard error: a line an event, as text or as an ECS document."""
+
+import itertools
+import logging
+import socket
+from datetime import UTC, datetime
+from typing import Literal
+
+from contracts.codec import encode
+from contracts.logs import Host, Log, LogError, LogEvent, LogLine, Node, Process, Service
+
+
+def set_up_logging(name: str, form: Literal["text", "ecs"] = "text") -> None:
+    """Log to standard error: time, level, who (`name`), event and key=value."""
+    if form == "ecs":
+        handler = logging.StreamHandler()
+        handler.setFormatter(EcsFormatter(name))
+        logging.basicConfig(handlers=[handler])
+    else:
+        logging.basicConfig(format=f"%(asctime)s %(levelname)s {name} %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z")
+    logging.getLogger("cardiosentry").setLevel(logging.INFO)
+
+
+class EcsFormatter(logging.Formatter):
+    """One JSON object a line, of the form of contracts/logs.py."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._service = Service(Node(name))
+        self._host = Host(socket.gethostname())
+        self._number = itertools.count()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without its end."""
+        error = None
+        if record.exc_info and record.exc_info[0]:
+            error = LogError(record.exc_info[0].__name__, self.formatException(record.exc_info))
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = LogLine(
+            timestamp=at,
+            event=LogEvent(sequence=next(self._number)),
+            log=Log(record.levelname.lower(), record.name),
+            service=self._service,
+            process=Process(record.process or 0),
+            host=self._host,
+            message=record.getMessage(),
+            error=error,
+        )
+        return encode(line).decode()

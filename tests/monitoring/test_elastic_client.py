@@ -1,0 +1,70 @@
+"""Who we are comes from the environment or files alone, and is never shown."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import UserError
+from monitoring.elastic.client import connect
+from tests.support.recording import RecordingServer
+from tests.support.serving import ROOT, command, environment
+
+REFUSED = {
+    "no address": (" , ", "", {}, "at least one address"),
+    "no scheme": ("localhost:9200", "", {}, "expected an address as https"),
+    "no port": ("https://elastic", "", {}, "expected an address as https"),
+    "a password in the address": ("https://ada:hidden@elastic:9200", "", {}, "no user in the address"),
+    "a key without TLS": ("http://elastic:9200", "", {"ELASTIC_API_KEY": "hidden"}, "expected https"),
+    "one address of two without TLS": (
+        "https://a:9200,http://b:9200",
+        "",
+        {"ELASTIC_USERNAME": "ada", "ELASTIC_PASSWORD": "hidden"},
+        "expected https",
+    ),
+    "a user without a password": ("https://a:9200", "", {"ELASTIC_USERNAME": "hidden"}, "ELASTIC_USERNAME with"),
+    "a key and a user": (
+        "https://a:9200",
+        "",
+        {"ELASTIC_API_KEY": "hidden", "ELASTIC_USERNAME": "ada", "ELASTIC_PASSWORD": "hidden"},
+        "ELASTIC_API_KEY alone",
+    ),
+    "no CA file": ("https://a:9200", "missing.pem", {}, "elastic_ca"),
+    "no key file": ("https://a:9200", "", {"ELASTIC_API_KEY_FILE": "/missing"}, "ELASTIC_API_KEY_FILE"),
+}
+
+
+@pytest.mark.parametrize(("address", "ca", "environ", "says"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_used_is_told_and_no_secret_with_it(
+    address: str, ca: str, environ: dict[str, str], says: str
+) -> None:
+    with pytest.raises(UserError, match=says) as raised:
+        connect(address, ca, environ)
+    assert "hidden" not in str(raised.value)
+
+
+def test_a_password_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("pass:word\n")
+    environ = {"ELASTIC_USERNAME": "ada", "ELASTIC_PASSWORD_FILE": str(file)}
+    with RecordingServer(lambda _: (200, {})) as server, connect(server.address, "", environ) as client:
+        client.indices.get_mapping(index="a")
+    assert server.requests[0].headers["authorization"] == "Basic YWRhOnBhc3M6d29yZA=="
+
+
+@pytest.mark.parametrize("arguments", [["settings"], ["ship", "--setup"], ["ship", "gates", "missing"]], ids=" ".join)
+def test_no_command_shows_a_key(arguments: list[str]) -> None:
+    error = {"error": {"type": "security_exception", "reason": "unable to authenticate c2VjcmV0"}, "status": 401}
+    with RecordingServer(lambda _: (401, error)) as server:
+        run = subprocess.run(
+            command(*arguments),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env={**environment(), "ELASTIC_API_KEY": "c2VjcmV0", "CARDIOSENTRY_ELASTIC": server.address},
+        )
+    assert "c2VjcmV0" not in run.stdout + run.stderr
+    assert run.returncode == (0 if arguments == ["settings"] else 1)
+    if arguments == ["ship", "--setup"]:
+        assert run.stderr.startswith("error: Elasticsearch: expected a key or password that it takes")

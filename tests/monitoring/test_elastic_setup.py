@@ -1,0 +1,142 @@
+"""What `ship --setup` asks of a server that has ILM, by its documented API, and what it leaves alone."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from contracts.errors import UserError
+from monitoring.elastic.client import connect
+from monitoring.elastic.setup import Done, require_setup, set_up
+from monitoring.elastic.streams import STREAMS, VERSION, Names
+from tests.support.recording import RecordingServer, Request
+
+NAMES = Names("site-")
+POLICY = "/_ilm/policy/"
+
+
+class Documented:
+    """Keeps what is put, and gives it back in the forms that Elasticsearch documents."""
+
+    def __init__(self, *, ilm: bool = True) -> None:
+        self.ilm = ilm
+        self.kept: dict[str, Any] = {}
+
+    def __call__(self, request: Request) -> tuple[int, Any]:
+        path = request.path.partition("?")[0]
+        if path.startswith(POLICY) and not self.ilm:
+            return 400, {"error": f"no handler found for uri [{path}] and method [{request.method}]"}
+        if request.method == "GET":
+            return self._get(path)
+        kept = path.removesuffix("/_mapping")
+        self.kept[kept] = {"mappings": request.body} if kept != path else request.body
+        return 200, {"acknowledged": True}
+
+    def _get(self, path: str) -> tuple[int, Any]:
+        kept = self.kept.get(path.removesuffix("/_mapping"))
+        if kept is None:
+            return 404, {"error": {"type": "resource_not_found_exception"}, "status": 404}
+        name = path.removesuffix("/_mapping").rpartition("/")[2]
+        if path.startswith("/_ilm/"):
+            return 200, {name: {"version": 1, "modified_date": "2026-11-23T00:00:00.000Z", "policy": kept["policy"]}}
+        if path.startswith("/_component_template/"):
+            return 200, {"component_templates": [{"name": name, "component_template": kept}]}
+        if path.startswith("/_index_template/"):
+            return 200, {"index_templates": [{"name": name, "index_template": kept}]}
+        return 200, {name: {"mappings": kept["mappings"]}}
+
+
+def became(server: RecordingServer, *, ilm: bool = True, **keep_days: int) -> Iterator[Done]:
+    with connect(server.address, "", {}) as client:
+        yield from set_up(client, NAMES, ilm=ilm, keep_days={n.replace("_", "-"): d for n, d in keep_days.items()})
+
+
+@pytest.mark.parametrize("major", [8, 9])
+def test_everything_is_made_once_and_stays_as_it_was(major: int) -> None:
+    documented = Documented()
+    with RecordingServer(documented, major=major) as server:
+        first, kept = list(became(server)), dict(documented.kept)
+        again = list(became(server))
+    assert {done.became for done in first} == {"made"}
+    assert {done.became for done in again} == {"as before"}
+    assert documented.kept.keys() == kept.keys()
+    assert len(first) == 3 * len(STREAMS) + 2
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_a_streams_indices_are_deleted_so_many_days_after_their_own(stream: Any) -> None:
+    documented = Documented()
+    with RecordingServer(documented) as server:
+        list(became(server))
+    policy = documented.kept[POLICY + NAMES.of(stream)]["policy"]
+    component = documented.kept["/_component_template/" + NAMES.of(stream)]
+    template = documented.kept["/_index_template/" + NAMES.of(stream)]
+    delete = policy["phases"].get("delete")
+    assert delete == (stream.keep_days and {"min_age": f"{stream.keep_days}d", "actions": {"delete": {}}})
+    assert component["template"]["settings"]["index.lifecycle.name"] == NAMES.of(stream)
+    assert component["template"]["settings"]["index.lifecycle.parse_origination_date"] is True
+    assert template["index_patterns"] == [NAMES.pattern(stream)]
+    assert template["composed_of"] == [NAMES.base, NAMES.of(stream)]
+
+
+def test_retention_is_what_was_asked_for_last() -> None:
+    documented = Documented()
+    with RecordingServer(documented) as server:
+        list(became(server))
+        list(became(server, shadow_predictions=7, audit=400))
+    phases = {path: kept["policy"]["phases"] for path, kept in documented.kept.items() if path.startswith(POLICY)}
+    assert phases[f"{POLICY}site-cardiosentry-shadow-predictions"]["delete"]["min_age"] == "7d"
+    assert phases[f"{POLICY}site-cardiosentry-audit"]["delete"]["min_age"] == "400d"
+    assert phases[f"{POLICY}site-cardiosentry-predictions"]["delete"]["min_age"] == "30d"
+
+
+def _aged(documented: Documented, version: int) -> dict[str, Any]:
+    for kept in documented.kept.values():
+        for part in (kept, kept.get("policy", {}), kept.get("mappings", {})):
+            if "_meta" in part:
+                part["_meta"] = {**part["_meta"], "version": version}
+    return dict(documented.kept)
+
+
+def test_what_an_earlier_version_made_is_replaced_also_in_the_indices_of_today() -> None:
+    documented = Documented()
+    with RecordingServer(documented) as server:
+        list(became(server))
+        _aged(documented, VERSION - 1)
+        again = list(became(server))
+    assert {done.became for done in again} == {"replaced"}
+    put = [request.path.partition("?")[0] for request in server.requests if request.method == "PUT"]
+    assert {f"/{NAMES.pattern(stream)}/_mapping" for stream in STREAMS} <= {path.replace("%2A", "*") for path in put}
+
+
+def test_what_a_later_version_made_is_left_alone_and_told() -> None:
+    documented = Documented()
+    with RecordingServer(documented) as server:
+        list(became(server))
+        kept = _aged(documented, VERSION + 1)
+        before = len(server.requests)
+        again = list(became(server))
+        assert all(request.method == "GET" for request in itertools.islice(server.requests, before, None))
+    assert {done.became for done in again} == {f"left alone: it is of version {VERSION + 1}, this is {VERSION}"}
+    assert documented.kept == kept
+
+
+def test_a_server_without_ilm_is_told_and_left_as_it_is() -> None:
+    documented = Documented(ilm=False)
+    with RecordingServer(documented) as server:
+        with pytest.raises(UserError, match="--without-ilm"):
+            list(became(server))
+        assert documented.kept == {}
+        made = list(became(server, ilm=False))
+    assert not any(done.what.startswith("policy") for done in made)
+    assert not any("lifecycle" in str(kept) for kept in documented.kept.values())
+
+
+def test_a_server_that_was_not_set_up_is_told_how() -> None:
+    with (
+        RecordingServer(Documented()) as server,
+        connect(server.address, "", {}) as client,
+        pytest.raises(UserError, match="ship --setup"),
+    ):
+        require_setup(client, NAMES)
