@@ -18,6 +18,8 @@ import faust
 from faust.types.transports import TransportT
 from faust.web import Request, Response, View
 
+from contracts.alerts import Alert
+from contracts.codec import encode
 from contracts.events import Outcome
 from contracts.releases import Release
 from contracts.settings import Settings
@@ -144,9 +146,10 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     load = Loader(open_store(settings.store), releases, lambda event: Decoder(event, "observed_at", **checks))
     write_alert = alert_writer(kafka_properties(settings), settings.topic_prefix + SECURITY_ALERTS.name)
 
-    def tell(rule: str, alert: bytes) -> None:
-        telemetry.alerted(rule)
-        write_alert(alert)
+    def tell(alert: Alert) -> None:
+        if alert.event.action != "ended":
+            telemetry.alerted(alert.rule.id)
+        write_alert(encode(alert))
 
     watcher = ReleaseWatcher(
         kafka_properties(settings),

@@ -6,8 +6,7 @@ That there is no champion is told again every ten minutes, and when there is one
 import time
 from collections.abc import Callable
 
-from contracts.alerts import Rule, Severity, alert
-from contracts.codec import encode
+from contracts.alerts import Alert, Rule, Severity, alert
 from contracts.releases import DAY_MS, Release
 from models.release_log import ReleaseLog
 from stream_app.model_slot import LoadedModel
@@ -30,9 +29,9 @@ _MAX_REMEMBERED = 10_000
 
 
 class ReleaseAlerts:
-    """Says each thing once. `write` takes a rule's id and its alert as JSON; `worker` names who says it."""
+    """Says each thing once, to `write`; `worker` names who says it."""
 
-    def __init__(self, write: Callable[[str, bytes], None], worker: str, clock_ms: Callable[[], int]) -> None:
+    def __init__(self, write: Callable[[Alert], None], worker: str, clock_ms: Callable[[], int]) -> None:
         self._write = write
         self._worker = worker
         self._clock_ms = clock_ms
@@ -131,4 +130,4 @@ class ReleaseAlerts:
             labels={**labels, "worker": self._worker},
             ended=ended,
         )
-        self._write(rule.id, encode(made))
+        self._write(made)

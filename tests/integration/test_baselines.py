@@ -15,6 +15,7 @@ from confluent_kafka import Producer
 
 from cli.main import cardiosentry
 from contracts.alerts import Alert
+from contracts.codec import encode
 from contracts.detection import Part, Signals
 from contracts.heart_disease import HEART_DISEASE
 from contracts.releases import BASELINE_TYPE
@@ -147,7 +148,7 @@ class Worker:
             releases,
             Loader(DirectoryStore(system.site.store), releases, lambda event: Decoder(event, "observed_at", **checks)),  # type: ignore[arg-type]
             self.slot,
-            ReleaseAlerts(lambda _, alert: self.alerts.append(alert), "test", lambda: self._now_ms),
+            ReleaseAlerts(lambda alert: self.alerts.append(encode(alert)), "test", lambda: self._now_ms),
             self.failures.append,
             self._clock_ms,
             lambda cluster: ReleaseMemory(directory / f"{cluster}.releases"),

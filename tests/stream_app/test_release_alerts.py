@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from contracts.codec import encode
 from contracts.releases import DAY_MS
 from models.release_log import ReleaseLog
 from models.trust import first_root
@@ -22,7 +23,7 @@ def written() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def alerts(written: list[dict[str, Any]]) -> ReleaseAlerts:
-    return ReleaseAlerts(lambda _, alert: written.append(json.loads(alert)), "worker-0", lambda: NOW_MS)
+    return ReleaseAlerts(lambda alert: written.append(json.loads(encode(alert))), "worker-0", lambda: NOW_MS)
 
 
 def test_a_refusal_is_reported_once_with_where_and_why(alerts: ReleaseAlerts, written: list[dict[str, Any]]) -> None:

@@ -5,15 +5,19 @@ import re
 import runpy
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from contracts.alerts import Alert
 from contracts.detection import SIGNAL_OF, Signal, Signals, SourceSignals
 from contracts.reasons import Reason
+from contracts.topics import SECURITY_ALERTS, SIGNALS
 from stream_app.detectors.counts import EVERYBODY, MAX_COUNTS, OF_SCORED, Counts
 from stream_app.detectors.rates import MAX_SOURCES
 from stream_app.detectors.rules import CountRule, DetectionRule, Limit, load_rules
 from stream_app.detectors.watch import Watch
+from stream_app.watching import SignalPipeline
+from tests.stream_app.support import Wire, batch_of
 
 AT_MS = 1_790_000_040_000  # a whole minute
 ROOT = Path(__file__).parents[2]
@@ -151,6 +155,19 @@ def test_a_source_that_falls_silent_is_told_once_and_once_when_it_is_back(rate: 
     assert told(watch, steady(range(600), {"icu": rate, "er": 5})) == []
     assert told(watch, steady(range(600, 1200), {"er": 5})) == ["source-silence icu"]
     assert told(watch, steady(range(1200, 1500), {"icu": rate, "er": 5})) == ["source-silence icu ended"]
+
+
+def test_the_end_of_a_silence_is_written_and_is_not_counted_as_an_alert() -> None:
+    pipeline = SignalPipeline(lambda: Watch(load_rules(), lambda: None, 30), lambda *_: (), lambda: 0.0)
+    calm, silent, back = range(600), range(600, 1200), range(1200, 1500)
+    records = [*steady(calm, {"icu": 10, "er": 5}), *steady(silent, {"er": 5}), *steady(back, {"icu": 10, "er": 5})]
+    values = [Wire(b"signals", msgspec.json.encode(each)) for each in records]
+    result = pipeline(batch_of(values, topic=SIGNALS.name), AT_MS + 2_000_000)
+    assert [b'"ended"' in alert for _, alert in result.outputs[SECURITY_ALERTS.name] if b"source-silence" in alert] == [
+        False,
+        True,
+    ]
+    assert result.alerts["source-silence"] == 1
 
 
 def test_a_rate_that_rises_slowly_or_a_source_that_rarely_sends_is_nothing_to_tell() -> None:
