@@ -124,8 +124,9 @@ async def _read(answer: aiohttp.ClientResponse, seen: dict[str, float]) -> None:
     async for line in answer.content:
         if line.startswith(b"event: "):
             name = line[7:].strip()
-        elif name == b"alert" and line.startswith(b"data: "):
-            seen[json.loads(line[6:])["labels"]["source"]] = time.monotonic()
+        elif name == b"new" and line.startswith(b"data: "):
+            for shown in json.loads(line[6:]):
+                seen[shown["labels"]["source"]] = time.monotonic()
 
 
 async def _cost(console: ConsoleProcess, viewers: int, seconds: float) -> dict[str, Any]:

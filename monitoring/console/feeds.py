@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from confluent_kafka import Message
 
 from contracts.topics import MODEL_ALERTS, PREDICTIONS, QUARANTINE, RELEASES, SECURITY_ALERTS, SIGNALS
+from monitoring.console.alerts import ShownAlert
 from monitoring.console.board import Board, Models
 from monitoring.console.drift import Reference
 from monitoring.console.hub import Hub
@@ -72,8 +73,9 @@ class Feeds:
         asked = 0.0
         while True:
             messages = await asyncio.to_thread(reader.read, _WAIT_S, 500)
-            for message in messages:
-                self._alert(message)
+            # Together: a burst of alerts is one thing to say, and leaves no viewer behind.
+            if new := [shown for shown in map(self._alert, messages) if shown]:
+                self._hub.say("new", new)
             if messages:
                 self._board.kafka_answered(_now_ms())
             elif time.monotonic() - asked > _PING_S:
@@ -81,18 +83,16 @@ class Feeds:
                 if await asyncio.to_thread(reader.answers, _PING_S):
                     self._board.kafka_answered(_now_ms())
 
-    def _alert(self, message: Message) -> None:
+    def _alert(self, message: Message) -> ShownAlert | None:
         topic = (message.topic() or "").removeprefix(self._prefix)
         dataset: Literal["security", "model"] = "model" if topic == MODEL_ALERTS.name else "security"
-        shown = self._board.alerts.take(
+        return self._board.alerts.take(
             f"{topic}/{message.partition()}/{message.offset()}",
             message.value() or b"",
             dataset=dataset,
             at_ms=message.timestamp()[1],
             now_ms=_now_ms(),
         )
-        if shown:
-            self._hub.say("alert", shown)
 
     async def _models(self, reader: TopicReader) -> None:
         asked = -_MODELS_S

@@ -102,7 +102,7 @@ def test_what_was_before_is_read_of_alerts_releases_and_quarantine_and_what_come
             await asyncio.to_thread(write, embedded.bootstrap, PREDICTIONS, predictions(7))
             said = await asyncio.wait_for(viewer.get(), READ_S)
             assert said is not None
-            assert said.startswith(b"event: alert\n")
+            assert said.startswith(b"event: new\n")
             assert b'"source":"now"' in said
         await until(lambda: sum(board.tick(now_ms()).risks) == 7)
         assert not board.tick(now_ms()).sampled
@@ -148,3 +148,20 @@ def test_a_broker_that_goes_away_is_noticed() -> None:
             await until(lambda: (board.tick(now_ms()).kafka_since or gone_ms) < gone_ms)
 
         reading(bootstrap, test)
+
+
+def test_a_burst_of_alerts_leaves_no_viewer_behind(embedded: Broker) -> None:
+    make_topics(embedded.bootstrap)
+
+    async def test(board: Board, hub: Hub, _: Remembers) -> None:
+        await until(lambda: board.tick(now_ms()).kafka_since is None)
+        with hub.join() as viewer:
+            burst = [told(f"source/{number}") for number in range(150)]
+            await asyncio.to_thread(write, embedded.bootstrap, SECURITY_ALERTS, burst)
+            seen = 0
+            while seen < 150:
+                said = await asyncio.wait_for(viewer.get(), READ_S)
+                assert said is not None, "let go"
+                seen += said.count(b'"rule":"replayed-events"')
+
+    reading(embedded.bootstrap, test)

@@ -150,11 +150,11 @@ def test_whoever_comes_is_told_what_there_is_and_then_what_is_new() -> None:
         first = asyncio.create_task(events(client, 4))
         while not len(hub):
             await asyncio.sleep(0.01)
-        hub.say("alert", board.alerts.recent(NOW)[0])
+        hub.say("new", board.alerts.recent(NOW))
         told = await first
-        assert [name for name, _ in told] == ["models", "alerts", "tick", "alert"]
-        assert told[3][1]["message"] == hostile
-        assert told[3][1]["labels"] == {"source": "s\n\n"}  # a line of a record ends no event
+        assert [name for name, _ in told] == ["models", "alerts", "tick", "new"]
+        assert told[3][1][0]["message"] == hostile
+        assert told[3][1][0]["labels"] == {"source": "s\n\n"}  # a line of a record ends no event
 
     run(test)
 

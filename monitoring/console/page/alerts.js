@@ -13,11 +13,15 @@ export function showAll(alerts, now) {
   arrange();
 }
 
-export function showNew(alert, now) {
-  add(alert, now);
-  items.get(alert.key).element.classList.add("new");
+export function showNew(alerts, now) {
+  for (const alert of alerts) {
+    add(alert, now);
+    items.get(alert.key).element.classList.add("new");
+  }
   arrange();
-  say("announce", alert.ended ? `Ended: ${alert.message}` : `New alert, ${alert.severity}: ${alert.message}`);
+  const { ended, severity, message } = alerts.at(-1);
+  const others = alerts.length > 1 ? `${alerts.length} new alerts, the last: ` : "";
+  say("announce", others + (ended ? `Ended: ${message}` : `New alert, ${severity}: ${message}`));
 }
 
 export function refreshTimes(now) {

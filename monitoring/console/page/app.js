@@ -15,7 +15,7 @@ function connect() {
   const on = (name, call) => source.addEventListener(name, (event) => { heard = Date.now(); call(JSON.parse(event.data)); });
   on("models", (models) => { showModels(models); showReference(models); });
   on("alerts", (all) => alerts.showAll(all, Date.now()));
-  on("alert", (alert) => alerts.showNew(alert, Date.now()));
+  on("new", (some) => alerts.showNew(some, Date.now()));
   on("tick", (tick) => { last = tick; show(tick); });
   source.addEventListener("error", () => source.readyState === EventSource.CLOSED && setTimeout(comeBack, AGAIN_MS));
 }
