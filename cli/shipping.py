@@ -8,6 +8,7 @@ from cli.embedded import is_embedded
 from cli.kafka import connect
 from contracts.access import SHIPPER
 from contracts.errors import ModelRejected, UserError
+from contracts.refusals import said
 from contracts.settings import Settings
 from models.release_log import ReleaseLog
 from models.roots import read_root
@@ -17,18 +18,19 @@ _TIMEOUT_S = 10.0
 
 
 def topic_identities(settings: Settings) -> dict[str, str]:
-    """Return each topic's UUID by its name; the cluster's id on the embedded broker, whose topics have none."""
+    """Return the UUID of each shipped topic by its name; on the embedded broker, which has none, the cluster's id."""
     names = [settings.topic_prefix + topic.name for topic in SHIPPER.reads]
-    client, cluster = connect(settings)
-    cluster_id = cluster.cluster_id or ""
+    client, found = connect(settings)
+    cluster_id = found.cluster_id or ""
     if is_embedded(cluster_id):
         return dict.fromkeys(names, cluster_id)
     identities = {}
-    for name, found in client.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_S).items():
+    for name, described in client.describe_topics(TopicCollection(names), request_timeout=_TIMEOUT_S).items():
         try:
-            identities[name] = str(found.result().topic_id)
+            identities[name] = str(described.result().topic_id)
         except KafkaException as error:
-            raise UserError(f"topic {name}: expected its description, the broker said: {error.args[0].str()}") from None
+            why = said(error.args[0].name(), error.args[0].str())
+            raise UserError(f"topic {name}: expected its description, the broker said: {why}") from None
     return identities
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 
 from contracts.errors import InvalidRecord, UserError
+from contracts.refusals import said
 from monitoring.elastic.bulk import MAX_BYTES, Bulk, Document, Stopped
 from monitoring.elastic.records import Read, Reject, reject
 from monitoring.reader import REFUSED
@@ -115,7 +116,9 @@ class Lane:
             if error is None:
                 good.append(message)
             elif error.fatal() or error.code() in REFUSED:
-                raise UserError(f"topic {message.topic()}: expected to read it, the broker said: {error.str()}")
+                raise UserError(
+                    f"topic {message.topic()}: expected to read it, the broker said: {said(error.name(), error.str())}"
+                )
         return good
 
     def _send(self, messages: Sequence[Message], pool: ThreadPoolExecutor) -> None:
