@@ -118,7 +118,7 @@ def _ours(broker: Broker, elastic: ElasticServer, topic: str, documents: int) ->
         started: list[float] = []
 
         def new_read() -> Callable[[Message], Document]:
-            read = reader({topic: Source(PREDICTION_STREAM, "bench")}, names, lambda _: Judged(None))
+            read = reader({topic: Source(PREDICTION_STREAM, "bench")}, names, lambda *_: Judged(None))
 
             def timed(message: Message) -> Document:
                 if not started:

@@ -1,20 +1,25 @@
 """What `cardiosentry ship` needs of the other packages: the topics' identities, and who may sign what."""
 
+import time
 from pathlib import Path
 
 from confluent_kafka import KafkaException, TopicCollection
 
 from cli.embedded import is_embedded
 from cli.kafka import connect
+from cli.releasing import read_releases
 from contracts.access import SHIPPER
 from contracts.errors import ModelRejected, UserError
 from contracts.refusals import said
 from contracts.settings import Settings
+from contracts.topics import INCIDENT_ACTS, Topic
+from models.acts import Witnesses
 from models.release_log import ReleaseLog
 from models.roots import read_root
 from monitoring.elastic.audit import Judge, Judged
 
 _TIMEOUT_S = 10.0
+_ASK_AGAIN_S = 1.0
 
 
 def topic_identities(settings: Settings) -> dict[str, str]:
@@ -35,10 +40,26 @@ def topic_identities(settings: Settings) -> dict[str, str]:
 
 
 def new_judge(settings: Settings) -> Judge:
-    """Return what judges the records of model-releases, from the first, as workers do."""
-    log = ReleaseLog(read_root(Path(settings.keys)))
+    """Return what judges the records of model-releases, from the first, as workers do, and acts on incidents."""
+    first = read_root(Path(settings.keys))
+    log, known = ReleaseLog(first), float("-inf")
+    witnesses = Witnesses(first, log)
 
-    def judge(content: bytes) -> Judged:
+    def judge_act(content: bytes) -> Judged:
+        nonlocal witnesses, known
+        try:
+            act, by = witnesses.verify(content)
+        except ModelRejected as rejected:
+            if time.monotonic() - known < _ASK_AGAIN_S:
+                return Judged(None, fault=str(rejected))
+            # The signer may have come with a trust root that is not read here yet.
+            witnesses, known = Witnesses(first, read_releases(settings)), time.monotonic()
+            return judge_act(content)
+        return Judged(act, (by,))
+
+    def judge(topic: Topic, content: bytes) -> Judged:
+        if topic is INCIDENT_ACTS:
+            return judge_act(content)
         try:
             entry = log.read(content)
         except ModelRejected as rejected:

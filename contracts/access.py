@@ -75,7 +75,7 @@ CONSOLE = Process(
 SHIPPER = Process(
     name="shipper",
     runs="`ship`",
-    reads=(PREDICTIONS, SHADOW_PREDICTIONS, QUARANTINE, *_ALERTS, RELEASES),
+    reads=(PREDICTIONS, SHADOW_PREDICTIONS, QUARANTINE, *_ALERTS, RELEASES, INCIDENT_ACTS),
     writes=(SHIP_REJECTS,),
     groups=("{group}-ship-alerts", "{group}-ship-records", "{group}-ship-audit"),
 )

@@ -3,24 +3,27 @@
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 
 from contracts.codec import encode
+from contracts.incidents import IncidentAct
 from contracts.releases import Baseline, Containment, Release, Revocation, Step, TrustRoot
+from contracts.topics import Topic
 from monitoring.elastic.documents import AuditDocument, Audited, EventBase, Signers
 
-Statement = Release | Revocation | Baseline | Containment | Step | TrustRoot
+Statement = Release | Revocation | Baseline | Containment | Step | TrustRoot | IncidentAct
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """What a record of model-releases came to: a statement and who signed it, or why it was refused, in our words."""
+    """What a signed record came to: a statement and who signed it, or why it was refused, in our words."""
 
     statement: Statement | None
     signed_by: tuple[str, ...] = ()
     fault: str | None = None
 
 
-Judge = Callable[[bytes], Judged]
-"""Takes the records of model-releases in their order, from the first one."""
+Judge = Callable[[Topic, bytes], Judged]
+"""Takes the records of model-releases and of incident-acts, each in their order, from the first one."""
 
 
 def audited(judged: Judged, origin: str, at_ms: int) -> bytes:
@@ -33,8 +36,14 @@ def audited(judged: Judged, origin: str, at_ms: int) -> bytes:
         return encode(_document(at_ms, "refused", "denied", f"refused a record at {origin}: {fault}", refused))
     action, kind, about = _about(statement, origin)
     signers = ", ".join(judged.signed_by)
-    of = about.digest or about.subject or "the trust root"
-    reason = None if isinstance(statement, TrustRoot) else statement.reason
+    of = about.digest or about.subject or about.incident or "the trust root"
+    match statement:
+        case TrustRoot():
+            reason = None
+        case IncidentAct():
+            reason = statement.note or None
+        case _:
+            reason = statement.reason
     message = f"{action} of {of}, signed by {signers}" + (f": {reason}" if reason else "")
     return encode(
         _document(statement.created_at, action, kind, message, about, Signers(judged.signed_by), reason=reason)
@@ -43,40 +52,33 @@ def audited(judged: Judged, origin: str, at_ms: int) -> bytes:
 
 def _about(statement: Statement, origin: str) -> tuple[str, str, Audited]:
     """Return the action, its type in ECS and what a statement is about."""
+    action, kind = type(statement).__name__.lower(), "change"
+    about = Audited(
+        verified=True,
+        digest=getattr(statement, "digest", None),
+        version=getattr(statement, "version", None),
+        expires_at=getattr(statement, "expires_at", None),
+        origin=origin,
+    )
     match statement:
         case Release():
-            return (
-                "release",
-                "creation",
-                Audited(
-                    verified=True,
-                    digest=statement.digest,
-                    role=statement.role,
-                    version=statement.version,
-                    expires_at=statement.expires_at,
-                    origin=origin,
-                ),
-            )
+            kind, about = "creation", replace(about, role=statement.role)
         case Revocation():
-            return "revocation", "deletion", Audited(verified=True, digest=statement.digest, origin=origin)
-        case Baseline():
-            about = Audited(verified=True, digest=statement.digest, version=statement.version, origin=origin)
-            return "baseline", "change", about
+            kind = "deletion"
         case Containment():
-            about = Audited(
-                verified=True,
-                measure=statement.measure,
-                subject=statement.subject,
-                version=statement.version,
-                origin=origin,
-            )
-            named = f"lift-{statement.measure}" if statement.lifted else statement.measure
-            return named, "deletion" if statement.lifted else "creation", about
+            action = f"lift-{statement.measure}" if statement.lifted else statement.measure
+            kind = "deletion" if statement.lifted else "creation"
+            about = replace(about, measure=statement.measure, subject=statement.subject)
         case Step():
-            about = Audited(verified=True, digest=statement.digest, stage=statement.stage, origin=origin)
-            return "step", "info", about
-    about = Audited(verified=True, version=statement.version, expires_at=statement.expires_at, origin=origin)
-    return "trust-root", "change", about
+            kind, about = "info", replace(about, stage=statement.stage)
+        case IncidentAct():
+            action, kind = statement.act, "deletion" if statement.act == "close" else "change"
+            about = replace(
+                about, incident=statement.incident, assignee=statement.to or None, verdict=statement.verdict
+            )
+        case TrustRoot():
+            action = "trust-root"
+    return action, kind, about
 
 
 def _document(

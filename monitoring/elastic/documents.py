@@ -61,7 +61,8 @@ class Signers(msgspec.Struct, frozen=True):
 class Audited(msgspec.Struct, frozen=True, kw_only=True):
     """What a statement is about. `fault` says why one was refused; of that no more is shipped than where it stands.
 
-    `measure` and `subject` are of a measure against an incident.
+    `measure` and `subject` are of a measure against an incident; `incident`, `assignee` and `verdict` of what somebody
+    did about one.
     """
 
     verified: bool
@@ -71,13 +72,19 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
     stage: str | None = None
     measure: str | None = None
     subject: str | None = None
+    incident: str | None = None
+    assignee: str | None = None
+    verdict: str | None = None
     version: int | None = None
     expires_at: int | None = None
     origin: str
 
 
 class AuditDocument(msgspec.Struct, frozen=True, kw_only=True, rename={"timestamp": "@timestamp"}):
-    """A statement of model-releases; the time is the one that was signed, Kafka's of a refused one."""
+    """A statement of model-releases or an act of incident-acts.
+
+    The time is the one that was signed, Kafka's of a refused one.
+    """
 
     timestamp: int
     ecs: Ecs = Ecs()

@@ -8,7 +8,7 @@ from confluent_kafka import Message
 
 from contracts.errors import InvalidRecord
 from contracts.reasons import Reason
-from contracts.topics import PREDICTIONS, QUARANTINE, RELEASES, SHADOW_PREDICTIONS
+from contracts.topics import INCIDENT_ACTS, PREDICTIONS, QUARANTINE, RELEASES, SHADOW_PREDICTIONS
 from monitoring.elastic import documents
 from monitoring.elastic.audit import Judge, audited
 from monitoring.elastic.bulk import Document
@@ -34,7 +34,7 @@ class Reject(NamedTuple):
 
 
 def reader(sources: Mapping[str, Source], names: Names, judge: Judge) -> Read:
-    """Return what makes the documents of these topics, by name; `judge` is given model-releases' records in order."""
+    """Return what makes the documents of these topics, by name; `judge` is given signed records in order."""
 
     def read(message: Message) -> Document:
         topic, at_ms = message.topic() or "", message.timestamp()[1]
@@ -55,8 +55,8 @@ def _body(stream: Stream, message: Message, at_ms: int, judge: Judge) -> bytes:
         return documents.prediction(value)
     if stream.topic is QUARANTINE:
         return documents.quarantined(headers(message), at_ms)
-    if stream.topic is RELEASES:
-        return audited(judge(value), origin(message), at_ms)
+    if stream.topic in (RELEASES, INCIDENT_ACTS):
+        return audited(judge(stream.topic, value), origin(message), at_ms)
     return documents.alert(value)
 
 

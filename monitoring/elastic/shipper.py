@@ -8,7 +8,7 @@ from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
-from contracts.topics import MODEL_ALERTS, RELEASES, SECURITY_ALERTS, SHIP_REJECTS
+from contracts.topics import INCIDENT_ACTS, MODEL_ALERTS, RELEASES, SECURITY_ALERTS, SHIP_REJECTS
 from monitoring.elastic.audit import Judge
 from monitoring.elastic.bulk import Bulk, Stopped, back_off
 from monitoring.elastic.client import explained, passes
@@ -103,7 +103,7 @@ class Shipper:
 
 def _routes(found: Mapping[str, Source], prefix: str, names: Names, new_judge: Callable[[], Judge]) -> Sequence[Route]:
     alerts = (prefix + SECURITY_ALERTS.name, prefix + MODEL_ALERTS.name)
-    audit = (prefix + RELEASES.name,)
+    audit = (prefix + RELEASES.name, prefix + INCIDENT_ACTS.name)
     rest = tuple(name for name in found if name not in (*alerts, *audit))
 
     def new_read() -> Any:

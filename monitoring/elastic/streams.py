@@ -13,6 +13,7 @@ from contracts.alerts import Alert
 from contracts.errors import UserError
 from contracts.logs import LogLine
 from contracts.topics import (
+    INCIDENT_ACTS,
     MODEL_ALERTS,
     PREDICTIONS,
     QUARANTINE,
@@ -86,6 +87,14 @@ AUDIT_STREAM = Stream(
     refresh="10s",
     topic=RELEASES,
 )
+INCIDENT_STREAM = Stream(
+    name="incident-acts",
+    holds="what people did about incidents: who, what, when and why",
+    document=AuditDocument,
+    keep_days=None,
+    refresh="10s",
+    topic=INCIDENT_ACTS,
+)
 LOG_STREAM = Stream(
     name="logs", holds="what processes logged as ECS JSON", document=LogLine, keep_days=30, refresh="10s"
 )
@@ -100,6 +109,7 @@ STREAMS = (
     MODEL_STREAM,
     QUARANTINE_STREAM,
     AUDIT_STREAM,
+    INCIDENT_STREAM,
     LOG_STREAM,
     GATE_STREAM,
 )

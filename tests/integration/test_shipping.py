@@ -9,11 +9,24 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from cryptography.hazmat.primitives.asymmetric import ec
 from elasticsearch import BadRequestError
 
 from contracts.alerts import Rule, alert
 from contracts.codec import encode
-from contracts.topics import MODEL_ALERTS, PREDICTIONS, QUARANTINE, RELEASES, SECURITY_ALERTS, SHIP_REJECTS
+from contracts.incidents import IncidentAct
+from contracts.topics import (
+    INCIDENT_ACTS,
+    MODEL_ALERTS,
+    PREDICTIONS,
+    QUARANTINE,
+    RELEASES,
+    SECURITY_ALERTS,
+    SHIP_REJECTS,
+)
+from models.acts import sign_act
+from models.keyfile import KeyFile
+from models.sign import PRIVATE_KEY_FILE
 from monitoring.elastic.mappings import fields
 from monitoring.elastic.streams import STREAMS
 from stream_app.logs import EcsFormatter
@@ -127,9 +140,19 @@ def test_each_kind_of_record_comes_to_its_own_index(system: System) -> None:
     assert producer.flush(30) == 0
     release(system.site, system.kafka.bootstrap, system.prefix)
     system.publish(RELEASES.name, (b'{"payload": "Jane Doe"}', at_ms))
+    done = IncidentAct(incident="0" * 12, act="close", verdict="benign", note="a drill", created_at=at_ms)
+    known = KeyFile.load(system.site.keys / PRIVATE_KEY_FILE)
+    for key in (known, KeyFile(ec.generate_private_key(ec.SECP256R1()))):
+        system.publish(INCIDENT_ACTS.name, (sign_act(done, key), at_ms))
 
     with system.shipping() as shipping:
-        for stream, count in {"model-alerts": 1, "security-alerts": 1, "quarantine": 1, "audit": 3}.items():
+        for stream, count in {
+            "model-alerts": 1,
+            "security-alerts": 1,
+            "quarantine": 1,
+            "audit": 3,
+            "incident-acts": 2,
+        }.items():
             system.shipped.wait_for(stream, count, shipping)
         assert shipping.end() == 0
         trail = system.shipped.documents("audit")
@@ -139,6 +162,12 @@ def test_each_kind_of_record_comes_to_its_own_index(system: System) -> None:
         system.shipped.wait_for("model-alerts", 2, shipping)
         assert shipping.end() == 0
     assert {hit["_id"] for hit in system.shipped.documents("audit")} == {hit["_id"] for hit in trail}
+
+    acts = [hit["_source"] for hit in system.shipped.documents("incident-acts")]
+    (closed,) = (act for act in acts if act["cardiosentry"]["verified"])
+    assert (closed["event"]["action"], closed["event"]["reason"]) == ("close", "a drill")
+    assert closed["cardiosentry"]["verdict"] == "benign"
+    assert closed["user"]["name"]
 
     (model, _) = system.shipped.documents("model-alerts")
     assert model["_source"] == json.loads(told)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from contracts.codec import encode
+from contracts.incidents import IncidentAct
 from contracts.releases import (
     Baseline,
     Containment,
@@ -39,6 +40,7 @@ STATEMENTS: dict[str, Any] = {
     "lift-block-source": Containment(
         measure="block-source", subject="uci", version=4, lifted=True, created_at=7, reason="better"
     ),
+    "close": IncidentAct(incident="0" * 12, act="close", verdict="benign", note="better", created_at=7),
     "step": Step(digest=DIGEST, stage="gated", created_at=7, reason="better"),
     "trust-root": TrustRoot(
         version=3,
