@@ -66,6 +66,9 @@ bench-collection: dev ## a million events with their outcomes into a snapshot: t
 bench-metrics: dev ## what counting a batch and answering a scrape cost a worker
 	$(BIN)/python -m benchmarks.metrics
 
+bench-watched: dev ## what a console of ten viewers and a scrape a second cost a worker
+	$(BIN)/python -m benchmarks.watched
+
 bench-pipeline: dev ## poisoned snapshots, backdoors, new sites, fair and unfair comparisons: what the gates see; writes docs/pipeline-attacks.md
 	$(BIN)/python -m benchmarks.pipeline_attacks
 	$(BIN)/python -m benchmarks.champion_comparison

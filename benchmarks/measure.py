@@ -6,7 +6,7 @@ topic's ends and at the CPU clocks twice a second.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import msgspec
@@ -41,13 +41,18 @@ class Measurement(msgspec.Struct, frozen=True):
     duplicates: int
 
 
-def measure(contender: Contender, place: Place, cluster: Cluster, input_events: int) -> Measurement:
-    """Run the contender until its quota is committed; raise `RuntimeError` when it fails or what it wrote is wrong."""
+def measure(
+    contender: Contender, place: Place, cluster: Cluster, input_events: int, *, beside: int | None = None
+) -> Measurement:
+    """Run the contender until its quota is committed; raise `RuntimeError` when it fails or what it wrote is wrong.
+
+    The CPU of `beside`, a process by its id, counts as the contender's.
+    """
     topic = place.prefix + contender.output
     quota = int(input_events * contender.share)
     start = quiet_ends(cluster, topic)
     with running(contender, place) as process:
-        clocks = _watch(cluster, topic, process, sum(start.values()) + quota)
+        clocks = _watch(cluster, topic, process, sum(start.values()) + quota, beside)
     timestamps, duplicates = read_committed(
         cluster, topic, start, quiet_ends(cluster, topic), _IDENTITY[contender.output]
     )
@@ -65,10 +70,10 @@ def measure(contender: Contender, place: Place, cluster: Cluster, input_events: 
 
 
 class Clocks:
-    """CPU seconds used by the contender's process tree and by the broker, over time."""
+    """CPU seconds used by the contender's process trees and by the broker, over time."""
 
-    def __init__(self, pid: int, broker: int | None) -> None:
-        self._root = psutil.Process(pid)
+    def __init__(self, pids: Sequence[int], broker: int | None) -> None:
+        self._roots = [psutil.Process(pid) for pid in pids]
         self._broker = psutil.Process(broker) if broker else None
         self._at: list[float] = []
         self._contender: list[float] = []
@@ -77,7 +82,7 @@ class Clocks:
     def look(self) -> None:
         """Note the clocks as they are."""
         self._at.append(time.time() * 1000)
-        self._contender.append(sum(cpu_s(p) for p in tree(self._root)))
+        self._contender.append(sum(cpu_s(p) for root in self._roots for p in tree(root)))
         self._of_broker.append(cpu_s(self._broker) if self._broker else 0.0)
 
     def contender_s(self, first_ms: float, last_ms: float) -> float:
@@ -108,9 +113,10 @@ def cpu_s(process: psutil.Process) -> float:
     return float(used.user + used.system)
 
 
-def _watch(cluster: Cluster, topic: str, process: Running, target: int) -> Clocks:
+def _watch(cluster: Cluster, topic: str, process: Running, target: int, beside: int | None) -> Clocks:
     """Wait until `target` is committed, markers aside; return the clocks."""
-    admin, clocks = cluster.admin, Clocks(process.process.pid, cluster.pid)
+    pids = [process.process.pid, *([beside] if beside else [])]
+    admin, clocks = cluster.admin, Clocks(pids, cluster.pid)
     deadline = time.monotonic() + TIMEOUT_S
     committed, changed_at = -1, time.monotonic()
     while True:
