@@ -12,7 +12,7 @@ from contracts.settings import Settings
 
 
 @click.command
-@setting_options("bootstrap", "topic_prefix", "group", "log_format", *NOTIFY_SETTINGS)
+@setting_options("bootstrap", "topic_prefix", "group", "log_format", "web_host", "metrics_port", *NOTIFY_SETTINGS)
 def command(settings: Settings) -> None:
     """Hand the alerts of security-alerts and model-alerts to Alertmanager, which pages, until Ctrl-C.
 
@@ -25,6 +25,7 @@ def command(settings: Settings) -> None:
     """
     from cli.kafka import client_properties, connect, require_topics
     from contracts.access import NOTIFY
+    from monitoring.meters import Meters
     from monitoring.notify import Links
     from monitoring.notify_alertmanager import Alertmanager
     from monitoring.notify_loop import Notifier
@@ -39,7 +40,8 @@ def command(settings: Settings) -> None:
     done = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: done.set())
-    Notifier(
+    meters = Meters()
+    notifier = Notifier(
         client_properties(settings),
         connect(settings)[0],
         alertmanager,
@@ -47,7 +49,10 @@ def command(settings: Settings) -> None:
         prefix=settings.topic_prefix,
         group=settings.group,
         every_s=settings.notify_interval_s,
-    ).run(done)
+        meters=meters,
+    )
+    meters.serve(settings.web_host, settings.metrics_port)
+    notifier.run(done)
 
 
 def _login(file: str) -> str:

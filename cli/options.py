@@ -69,6 +69,7 @@ _OTHERS_SETTINGS = {
     *CONSOLE_SETTINGS,
     *SHIP_SETTINGS,
     "pushgateway",
+    "metrics_port",
 }  # no worker's
 WORKER_SETTINGS = tuple(name for name in ALL_SETTINGS if name not in _OTHERS_SETTINGS)
 

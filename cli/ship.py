@@ -29,7 +29,7 @@ _SETTINGS = ("elastic", "elastic_ca", "topic_prefix", "log_format")
     metavar="STREAM=DAYS",
     help="With --setup: how long it keeps a stream, e.g. predictions=90.",
 )
-@setting_options("bootstrap", *_SETTINGS, "group", "keys")
+@setting_options("bootstrap", *_SETTINGS, "group", "keys", "web_host", "metrics_port")
 def command(settings: Settings, setup: bool, without_ilm: bool, keep: tuple[str, ...]) -> None:
     """Ship predictions, alerts, quarantine and the audit trail to Elasticsearch until Ctrl-C, every record once.
 
@@ -109,10 +109,12 @@ def _ship(settings: Settings) -> None:
     from cli.shipping import new_judge, topic_identities
     from contracts.access import SHIPPER
     from monitoring.elastic.shipper import Shipper
+    from monitoring.meters import Meters
 
     client = _connect(settings)
     new_judge(settings)  # a missing trust root is told before anything begins
     require_topics(settings, SHIPPER.topics)
+    meters = Meters()
     shipper = Shipper(
         client,
         client_properties(settings),
@@ -120,7 +122,9 @@ def _ship(settings: Settings) -> None:
         group=settings.group,
         identities=topic_identities(settings),
         new_judge=lambda: new_judge(settings),
+        meters=meters,
     )
+    meters.serve(settings.web_host, settings.metrics_port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: shipper.stop.set())
     shipper.run()

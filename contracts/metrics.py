@@ -15,6 +15,8 @@ CounterName: TypeAlias = Literal[
     "cardiosentry_alerts_total",
     "cardiosentry_commits_total",
     "cardiosentry_rewinds_total",
+    "cardiosentry_ship_records_total",
+    "cardiosentry_ship_rejected_total",
 ]
 GaugeName: TypeAlias = Literal[
     "cardiosentry_assigned_partitions",
@@ -28,6 +30,10 @@ GaugeName: TypeAlias = Literal[
     "cardiosentry_quality_distance",
     "cardiosentry_quality_outcomes",
     "cardiosentry_performance",
+    "cardiosentry_ship_lag_records",
+    "cardiosentry_notify_alerts",
+    "cardiosentry_notify_waiting",
+    "cardiosentry_notify_watchdog",
 ]
 RetrainName: TypeAlias = Literal[
     "cardiosentry_retrain_step_seconds",
@@ -61,13 +67,13 @@ STEPS: dict[Step, str] = {
 class Metric(msgspec.Struct, frozen=True):
     """One metric: its help text (with the unit), its labels, and for a histogram the upper bounds of its buckets.
 
-    `by` says who has it: every worker, the one that watches, or the Pushgateway after a retrain.
+    `by` says who has it: every worker, the one that watches, the Pushgateway after a retrain, `ship` or `notify`.
     """
 
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    by: Literal["worker", "watching worker", "retrain"] = "worker"
+    by: Literal["worker", "watching worker", "retrain", "ship", "notify"] = "worker"
 
 
 METRICS: dict[MetricName, Metric] = {
@@ -122,6 +128,20 @@ METRICS: dict[MetricName, Metric] = {
         ("measure", "by"),
         by="watching worker",
     ),
+    "cardiosentry_ship_records_total": Metric("Records that Elasticsearch has, by lane.", ("lane",), by="ship"),
+    "cardiosentry_ship_rejected_total": Metric(
+        "Records that could not be shipped and stand in ship-rejects, by lane.", ("lane",), by="ship"
+    ),
+    "cardiosentry_ship_lag_records": Metric(
+        "Records between what is shipped and committed and the end of this process's partitions, by lane.",
+        ("lane",),
+        by="ship",
+    ),
+    "cardiosentry_notify_alerts": Metric("Alerts that stand.", by="notify"),
+    "cardiosentry_notify_waiting": Metric(
+        "1 while Alertmanager or Kafka does not take what was read, 0 otherwise.", by="notify"
+    ),
+    "cardiosentry_notify_watchdog": Metric("1 while the watchdog is posted, 0 while it is not.", by="notify"),
     "cardiosentry_retrain_step_seconds": Metric(
         "Time of each step of the last retrain, seconds.", ("step",), by="retrain"
     ),

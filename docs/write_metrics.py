@@ -41,6 +41,7 @@ Rules and dashboards know workers by a job whose name begins with `cardiosentry`
 are sums over the workers of a job. What the watching worker alone has is gone from a worker when another one watches:
 ask for the `max`, as the dashboards do.
 
+`cardiosentry ship` and `cardiosentry notify` show theirs at `metrics_port`, which is 0, none, unless set.
 A retrain is over before anybody could scrape it, so it pushes. Give it a Pushgateway by the setting `pushgateway`
 (`cardiosentry retrain --pushgateway localhost:9091`, `cardiosentry triggers` likewise). Runs of one `group` replace
 each other there. A gateway that does not answer within five seconds is named on standard error, and the run is as
@@ -116,6 +117,10 @@ def document() -> str:
         + table("watching worker")
         + "\nOf `cardiosentry retrain`, on the Pushgateway, with the label `group`:\n\n"
         + table("retrain")
+        + "\nOf `cardiosentry ship`, where `metrics_port` is set, beside `process_…`:\n\n"
+        + table("ship")
+        + "\nOf `cardiosentry notify`, likewise:\n\n"
+        + table("notify")
         + ALERTS
         + "".join(map(row, alerts()))
         + DASHBOARDS

@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 from contracts.alerts import STANDS_AT_MOST_S
 from contracts.errors import RetryableError, UserError
 from contracts.topics import EVENTS, MODEL_ALERTS, OUTCOMES, SECURITY_ALERTS, SIGNALS
+from monitoring.meters import Meters
 from monitoring.notify import Links, OpenAlerts, watchdog
 from monitoring.notify_alertmanager import Alertmanager
 from monitoring.notify_alive import Place, Stream
@@ -47,6 +48,7 @@ class Notifier:
         prefix: str,
         group: str,
         every_s: float,
+        meters: Meters,
     ) -> None:
         self._properties, self._alertmanager, self._links = properties, alertmanager, links
         self._group, self._every_s = group, every_s
@@ -57,6 +59,9 @@ class Notifier:
         self._untaken = False
         self._retry_at = self._post_at = 0.0
         self._dead = "it has just begun"
+        meters.add("cardiosentry_notify_alerts", lambda: {"": sum(map(len, list(self._open.values())))})
+        meters.add("cardiosentry_notify_waiting", lambda: {"": self._untaken})
+        meters.add("cardiosentry_notify_watchdog", lambda: {"": not self._dead})
 
     def run(self, done: threading.Event) -> None:
         """Work until `done`; raise `UserError` where the broker refuses for good."""

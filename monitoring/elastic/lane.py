@@ -6,6 +6,7 @@ committed, after a crash or when partitions move, is sent again; by its ids that
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -27,6 +28,7 @@ _IN_FLIGHT = 3
 _WAIT_S = 0.1
 _STOP_S = 20.0
 _FLUSH_S = 10.0
+_MEASURE_S = 1.0
 
 
 class Route(NamedTuple):
@@ -67,6 +69,9 @@ class Lane:
         self._paused = False
         self.shipped = 0
         self.rejected = 0
+        self.lag = 0
+        self._measured_at = 0.0
+        self.name = route.name
 
     def run(self) -> None:
         """Ship until told to stop; raises `UserError` where Kafka or Elasticsearch takes nothing of ours."""
@@ -80,6 +85,7 @@ class Lane:
                     self._pause_when_full()
                     self._send(self._poll(), pool)
                     self._commit_done()
+                    self._measure_lag()
                 self._finish()
             except Stopped:  # while Elasticsearch was away
                 return
@@ -172,6 +178,18 @@ class Lane:
                 self._consumer.commit(offsets=offsets, asynchronous=asynchronous)  # type: ignore[call-overload]
             except KafkaException as error:  # partitions have moved or the broker is away: sent again, no harm done
                 log.warning("not committed lane=%s because=%s", self._route.name, error.args[0].name())
+
+    def _measure_lag(self) -> None:
+        """Note, once a second, how many records of our partitions are not committed yet."""
+        now = time.monotonic()
+        if now - self._measured_at < _MEASURE_S:
+            return
+        self._measured_at = now
+        waiting = sum(batch.records for batch in self._batches)
+        for place in self._consumer.position(self._consumer.assignment()):
+            _, end = self._consumer.get_watermark_offsets(place, cached=True)
+            waiting += max(0, end - place.offset) if place.offset >= 0 else 0
+        self.lag = waiting
 
     def _keep(self, rejects: Sequence[Reject]) -> None:
         """Write rejects to their topic before the records are committed; raises `UserError` if the broker does not."""

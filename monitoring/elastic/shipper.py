@@ -16,6 +16,7 @@ from monitoring.elastic.lane import Lane, Route
 from monitoring.elastic.records import Source, reader, sources
 from monitoring.elastic.setup import require_setup
 from monitoring.elastic.streams import Names
+from monitoring.meters import Meters
 
 log = logging.getLogger("cardiosentry")
 
@@ -39,6 +40,7 @@ class Shipper:
         group: str,
         identities: Mapping[str, str],
         new_judge: Callable[[], Judge],
+        meters: Meters,
     ) -> None:
         self._client = client
         self._names = Names(prefix)
@@ -56,6 +58,9 @@ class Shipper:
             for route in _routes(found, prefix, self._names, new_judge)
         ]
         self._failure: BaseException | None = None
+        meters.add("cardiosentry_ship_records_total", lambda: {lane.name: lane.shipped for lane in self._lanes})
+        meters.add("cardiosentry_ship_rejected_total", lambda: {lane.name: lane.rejected for lane in self._lanes})
+        meters.add("cardiosentry_ship_lag_records", lambda: {lane.name: lane.lag for lane in self._lanes})
 
     def run(self) -> None:
         """Block until `stop` is set; raises `UserError` where a lane cannot go on."""

@@ -45,6 +45,7 @@ VALUES: dict[str, tuple[str, str, Any, list[Any]]] = {
     "console_host": ('"127.0.0.3"', "127.0.0.2", "::1", ["127.0.0.3", "127.0.0.2", "::1"]),
     "console_port": ("1", "2", 0, [1, 2, 0]),
     "pushgateway": ('"file:1"', "http://env:2", "https://option/3", ["file:1", "http://env:2", "https://option/3"]),
+    "metrics_port": ("1", "2", 3, [1, 2, 3]),
     "sasl_password_file": ('"file"', "env", "option", ["file", "env", "option"]),
     "log_format": ('"ecs"', "text", "ecs", ["ecs", "text", "ecs"]),
     "elastic": (

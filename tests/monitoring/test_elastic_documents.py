@@ -107,7 +107,7 @@ def test_a_prefix_that_no_index_may_have_is_told(prefix: str) -> None:
 def test_no_topic_with_patients_features_is_shipped() -> None:
     shipped = {stream.topic.name for stream in STREAMS if stream.topic}
     assert shipped == {topic.name for topic in TOPICS} - {
-        *("patient-events", "patient-outcomes", "detection-signals", "ship-rejects", "incident-acts")
+        *("patient-events", "patient-outcomes", "detection-signals", "ship-rejects")
     }
 
 
