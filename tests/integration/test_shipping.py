@@ -33,8 +33,9 @@ from stream_app.logs import EcsFormatter
 from tests.chaos.shipping import chaos
 from tests.support.broker import Broker
 from tests.support.elastic import ElasticServer
+from tests.support.kafka import free_ports
 from tests.support.reading import read_topic
-from tests.support.serving import ROOT, command, environment
+from tests.support.serving import ROOT, command, environment, get
 from tests.support.shipping import Shipped, Shipping, check_once, prediction, predictions, publish
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
@@ -51,9 +52,9 @@ class System:
         self.prefix = kafka.topics("ship")
         self.shipped = Shipped(elastic.address, self.prefix).set_up()
 
-    def shipping(self, name: str = "ship") -> Shipping:
+    def shipping(self, name: str = "ship", **env: str) -> Shipping:
         log = self._directory / f"{name}.log"
-        return Shipping(self.kafka.bootstrap, self.prefix, self.elastic.address, self.site.keys, log)
+        return Shipping(self.kafka.bootstrap, self.prefix, self.elastic.address, self.site.keys, log, **env)
 
     def publish(self, topic: str, *records: tuple[bytes, int]) -> None:
         publish(self.kafka.bootstrap, self.prefix + topic, records)
@@ -145,15 +146,18 @@ def test_each_kind_of_record_comes_to_its_own_index(system: System) -> None:
     for key in (known, KeyFile(ec.generate_private_key(ec.SECP256R1()))):
         system.publish(INCIDENT_ACTS.name, (sign_act(done, key), at_ms))
 
-    with system.shipping() as shipping:
-        for stream, count in {
-            "model-alerts": 1,
-            "security-alerts": 1,
-            "quarantine": 1,
-            "audit": 3,
-            "incident-acts": 2,
-        }.items():
+    (port,) = free_ports(1)
+
+    def metrics() -> str:
+        return get(f"http://127.0.0.1:{port}/metrics")[1]
+
+    with system.shipping(CARDIOSENTRY_METRICS_PORT=str(port)) as shipping:
+        counts = {"model-alerts": 1, "security-alerts": 1, "quarantine": 1, "audit": 3, "incident-acts": 2}
+        for stream, count in counts.items():
             system.shipped.wait_for(stream, count, shipping)
+        wait_for(lambda: 'cardiosentry_ship_records_total{lane="alerts"} 2.0' in metrics(), 30, metrics)
+        wait_for(lambda: 'cardiosentry_ship_lag_records{lane="audit"} 0.0' in metrics(), 30, metrics)
+        assert 'cardiosentry_ship_rejected_total{lane="records"} 0.0' in metrics()
         assert shipping.end() == 0
         trail = system.shipped.documents("audit")
         shipping.start()  # the audit trail is read from its beginning each time, which changes nothing
