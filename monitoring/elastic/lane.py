@@ -26,6 +26,7 @@ AT_ONCE = 1000
 """Records in a request, at most; more of them are not faster, and alerts wait for those that are before them."""
 _IN_FLIGHT = 3
 _WAIT_S = 0.1
+_PATIENCE_S = 2.0
 _STOP_S = 20.0
 _FLUSH_S = 10.0
 _MEASURE_S = 1.0
@@ -108,8 +109,14 @@ class Lane:
         self._read = self._route.new_read()
 
     def _pause_when_full(self) -> None:
-        """Keep polling while Elasticsearch is behind or away: a silent member would lose its partitions."""
+        """Wait while there is enough on its way; where that takes long, poll without reading.
+
+        A silent member would lose its partitions. To pause costs what was fetched ahead, so it is for outages.
+        """
         full = len(self._batches) >= 2 * _IN_FLIGHT
+        if full and not self._paused:
+            wait([self._batches[0].refused], _PATIENCE_S)
+            full = not self._batches[0].refused.done()
         if full != self._paused:
             places = self._consumer.assignment()
             (self._consumer.pause if full else self._consumer.resume)(places)
