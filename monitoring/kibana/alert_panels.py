@@ -22,6 +22,9 @@ from monitoring.kibana.vega import (
 _NO_SOURCE = "(no source)"
 _MANY = 40
 
+EVERYBODY = 'datum.label == "*" ? "all sources" : datum.label'
+"""How an axis of sources names the one that alerts counted over all sources have."""
+
 
 def alerts_over_time() -> Spec:
     """Alerts by severity over time."""
@@ -40,13 +43,15 @@ def alerts_by_rule() -> Spec:
 def alerts_by_source() -> Spec:
     """Which sources were told of, by severity."""
     parts = {"severity": terms("event.severity", 4)}
-    url = asked(ALERTS, {"source": {**terms("labels.source", 20, missing=_NO_SOURCE), "aggs": parts}}, without=NOT_ENDED)
+    url = asked(
+        ALERTS, {"source": {**terms("labels.source", 20, missing=_NO_SOURCE), "aggs": parts}}, without=NOT_ENDED
+    )
     return spec(
         data=data(url, buckets("source")),
         transform=[{"flatten": ["severity.buckets"], "as": ["part"]}, severity_name(".part.key")],
         mark={"type": "bar", "tooltip": True},
         encoding={
-            "y": {"field": "key", "type": "nominal", "sort": "-x", "title": None},
+            "y": {"field": "key", "type": "nominal", "sort": "-x", "title": None, "axis": {"labelExpr": EVERYBODY}},
             "x": {"field": "part.doc_count", "type": "quantitative", "title": "alerts", "axis": {"tickMinStep": 1}},
             "color": severity_colour(),
             "order": {"field": "part.key", "sort": "descending"},
@@ -62,9 +67,7 @@ def alerts_by_source() -> Spec:
 def atlas_matrix() -> Spec:
     """MITRE ATLAS: each technique that a rule of ours names under its tactics, with how often it was told."""
     url = asked(ALERTS, {"technique": terms("threat.technique.id", 100)}, without=NOT_ENDED)
-    cells = [
-        {**cell, "lines": [cell["technique"], *textwrap.wrap(cell["name"], 22)]} for cell in atlas().cells()
-    ]
+    cells = [{**cell, "lines": [cell["technique"], *textwrap.wrap(cell["name"], 28)]} for cell in atlas().cells()]
     columns = [cell["tactic"] for cell in sorted(cells, key=lambda cell: cell["column"])]
     at: dict[str, Any] = {
         "x": {
@@ -89,6 +92,7 @@ def atlas_matrix() -> Spec:
             {"calculate": "datum.doc_count || 0", "as": "told"},
         ],
         encoding=at,
+        view={"stroke": None},
         layer=[
             {
                 "mark": {"type": "rect", "cornerRadius": 3, "tooltip": True},
@@ -112,7 +116,7 @@ def atlas_matrix() -> Spec:
                 },
             },
             {
-                "mark": {"type": "text", "baseline": "middle", "dy": -20, "fontSize": 11, "lineHeight": 13},
+                "mark": {"type": "text", "baseline": "middle", "dy": -20, "fontSize": 11, "lineHeight": 14},
                 "encoding": {"text": {"field": "lines"}, "color": ink},
             },
             {
@@ -127,9 +131,7 @@ def atlas_matrix() -> Spec:
 def predictions_and_alerts() -> Spec:
     """Predictions by decision, and over the same time the alerts of each source."""
     names = Names()
-    predictions = asked(
-        [names.pattern(PREDICTION_STREAM)], over_time({"decision": terms("cardiosentry.decision", 3)})
-    )
+    predictions = asked([names.pattern(PREDICTION_STREAM)], over_time({"decision": terms("cardiosentry.decision", 3)}))
     alerts = asked(ALERTS, over_time({"source": _worst("labels.source", missing=_NO_SOURCE)}), without=NOT_ENDED)
     decision = {
         "field": "decision",
@@ -200,13 +202,13 @@ def _dots(name: str, orient: str) -> Spec:
                 "field": "part.key",
                 "type": "nominal",
                 "title": None,
-                "axis": {"grid": True, "orient": orient},
+                "axis": {"grid": True, "orient": orient, "labelExpr": EVERYBODY},
                 "sort": {"field": "part.doc_count", "op": "sum", "order": "descending"},
             },
             "size": {
                 "field": "part.doc_count",
                 "type": "quantitative",
-                "scale": {"range": [40, 500], "domainMin": 1, "type": "sqrt"},
+                "scale": {"domain": [1, 30], "range": [45, 450], "type": "sqrt", "clamp": True},
                 "legend": None,
             },
             "color": {**severity_colour(), "title": "alerts, worst severity"},

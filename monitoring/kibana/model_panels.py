@@ -59,7 +59,8 @@ def drift() -> Spec:
     """Drift and quality as they were told: which statistic, when, by which rule."""
     statistic = terms("labels.statistic", 40, missing="(none)")
     url = asked(
-        [_NAMES.pattern(MODEL_STREAM)], over_time({"rule": {**terms("rule.id", 10), "aggs": {"statistic": statistic}}}),
+        [_NAMES.pattern(MODEL_STREAM)],
+        over_time({"rule": {**terms("rule.id", 10), "aggs": {"statistic": statistic}}}),
         without=NOT_ENDED,
     )
     return spec(

@@ -1,4 +1,4 @@
-"""What comes with the program: two files of lines of JSON, written by docs/write_kibana.py, and another system's of them."""
+"""What comes with the program: two files of lines of JSON that docs/write_kibana.py writes; theirs under a prefix."""
 
 import json
 import re

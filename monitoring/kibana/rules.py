@@ -28,7 +28,7 @@ class Kind(NamedTuple):
 def detection_rule(kind: Kind) -> dict[str, Any]:
     """Return the detection rule of a kind of alert; raises `ValueError` for a runbook without its paragraphs.
 
-    It looks back a day, so that what was shipped late is found: one alert comes of a document, however often it is found.
+    It looks back a day, so that what was shipped late is found; one alert comes of a document, however often found.
     """
     rule = kind.rule
     return {

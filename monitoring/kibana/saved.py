@@ -200,7 +200,9 @@ def _dashboard() -> dict[str, Any]:
         for each in PANELS
     ]
     titles = {each.name: each.title for each in SEARCHES}
-    placed += [("search", f"cardiosentry-search-{name}", titles[name], (0, y, 48, height)) for name, y, height in _TABLES]
+    placed += [
+        ("search", f"cardiosentry-search-{name}", titles[name], (0, y, 48, height)) for name, y, height in _TABLES
+    ]
     panels = [
         {
             "type": kind,

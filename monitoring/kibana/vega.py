@@ -13,6 +13,12 @@ _SEVERITY_COLOUR = {"critical": "#8e1230", "high": "#d9472b", "medium": "#e8a33d
 SEVERITY = {"domain": list(_SEVERITY_COLOUR), "range": list(_SEVERITY_COLOUR.values())}
 """Colours of severities, told apart by how dark they are as well."""
 
+# Vega's own labels know twelve hours a day.
+_CLOCK = (
+    'timeFormat(datum.value, seconds(datum.value) > 0 ? "%H:%M:%S"'
+    ' : hours(datum.value) + minutes(datum.value) > 0 ? "%H:%M" : "%d %b")'
+)
+
 _NAMES = {number: name for name, number in SEVERITY_NUMBER.items()}
 
 
@@ -34,7 +40,7 @@ def data(url: dict[str, Any], format: dict[str, str]) -> dict[str, Any]:
 
 def time_axis() -> dict[str, Any]:
     """Return the encoding of a bucket's beginning."""
-    return {"field": "key", "type": "temporal", "title": None}
+    return {"field": "key", "type": "temporal", "title": None, "axis": {"labelExpr": _CLOCK}}
 
 
 def whole_time() -> Spec:

@@ -75,7 +75,9 @@ class Incidents:
             stream.wait_until_worked_off(explain=serving.text)
             publish(kafka.bootstrap, self.prefix + RELEASES.name, [(b'{"payload": "junk"}', self.now_ms)])
             wanted = {"forged-records", "raw-identifiers", "release-refused"}
-            wait_for(lambda: wanted <= {each["rule"]["id"] for each in self.alerts("security-alerts")}, 30, serving.text)
+            wait_for(
+                lambda: wanted <= {each["rule"]["id"] for each in self.alerts("security-alerts")}, 30, serving.text
+            )
 
     def _remember(self) -> None:
         """Write hours of alerts of every rule, some of which say that it is over, and of predictions."""
