@@ -15,7 +15,7 @@ from tests.support.kibana import answered, panels, png
 from tests.support.site import make_site
 
 HERE = Path(__file__).parent
-SHOWN = ("alerts-by-rule", "atlas", "predictions-and-alerts")
+SHOWN = ("atlas", "predictions-and-alerts")
 _COLOURS = 64  # of what is shown, so few are seen to be enough
 
 

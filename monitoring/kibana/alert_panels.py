@@ -203,7 +203,7 @@ def _dots(name: str, orient: str) -> Spec:
                 "type": "nominal",
                 "title": None,
                 "axis": {"grid": True, "orient": orient, "labelExpr": EVERYBODY},
-                "sort": {"field": "part.doc_count", "op": "sum", "order": "descending"},
+                "sort": None,  # in the order in which they first told
             },
             "size": {
                 "field": "part.doc_count",

@@ -36,7 +36,7 @@ class Kibana:
         return _object(self._asked("GET", f"{path}?{urlencode(query)}"))
 
     def post(self, path: str, body: dict[str, Any], *, passing: int | None = None) -> bytes:
-        """Return the answer to a JSON document; `None` bytes, that is `b""`, for the status `passing`."""
+        """Return the answer to a JSON document, empty for the status `passing`."""
         headers = {"content-type": "application/json"}
         return self._asked("POST", path, headers, body=json.dumps(body).encode(), passing=passing)
 

@@ -1,10 +1,13 @@
 """Panels of the models: which one scored, what it said, what was told of it, what people did with it. No I/O."""
 
-from monitoring.elastic.streams import AUDIT_STREAM, MODEL_STREAM, PREDICTION_STREAM, Names
+from monitoring.elastic.streams import AUDIT_STREAM, INCIDENT_STREAM, MODEL_STREAM, PREDICTION_STREAM, Names
 from monitoring.kibana.queries import ENDS, NOT_ENDED, asked, buckets, over_time, terms
 from monitoring.kibana.vega import Spec, bars_over_time, data, spec, stacked_bars, time_axis, whole_time
 
 _NAMES = Names()
+TRAIL = [_NAMES.pattern(AUDIT_STREAM), _NAMES.pattern(INCIDENT_STREAM)]
+"""The indices that say who did what."""
+
 _PREDICTIONS = [_NAMES.pattern(PREDICTION_STREAM)]
 
 
@@ -35,7 +38,7 @@ def scores() -> Spec:
             *({"calculate": expression, "as": name} for name, expression in shown.items()),
             {"fold": list(shown), "as": ["what", "value"]},
         ],
-        mark={"type": "line", "point": {"size": 18}, "tooltip": True, "invalid": "break-paths-show-path-domains"},
+        mark={"type": "line", "point": {"size": 18}, "tooltip": True},
         encoding={
             "x": time_axis(),
             "y": {"field": "value", "type": "quantitative", "title": None, "scale": {"domain": [0, 1]}},
@@ -98,9 +101,9 @@ def drift() -> Spec:
 
 
 def audit() -> Spec:
-    """What people and pipelines did: releases, revocations, measures against incidents, and what was refused."""
+    """What people and pipelines did: releases, revocations, measures and acts on incidents, and what was refused."""
     actions = {**terms("event.action", 20), "aggs": {"outcome": terms("event.outcome", 2)}}
-    url = asked([_NAMES.pattern(AUDIT_STREAM)], over_time({"action": actions}))
+    url = asked(TRAIL, over_time({"action": actions}))
     return spec(
         data=data(url, buckets("time")),
         transform=ENDS,

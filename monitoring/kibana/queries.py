@@ -6,6 +6,8 @@ What Kibana replaces: https://www.elastic.co/docs/explore-analyze/visualize/cust
 from collections.abc import Sequence
 from typing import Any
 
+from monitoring.elastic.streams import Names
+
 _TIME_FIELD = "@timestamp"
 _BUCKETS = 60
 """About so many bars are in a panel over time."""
@@ -18,20 +20,25 @@ def asked(
     index: Sequence[str],
     aggregations: dict[str, Any],
     *,
-    only: dict[str, Any] | None = None,
     without: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a Vega `url` that asks for aggregations over what the dashboard shows, `only` and `without` these."""
+    """Return a Vega `url` that asks for aggregations over what the dashboard shows, `without` these.
+
+    It asks the empty index of `ship --setup` as well: where no index matches, Elasticsearch answers without
+    aggregations, which Vega takes for an error.
+    """
     query = {
         "must": ["%dashboard_context-must_clause%"],
         "filter": [
             "%dashboard_context-filter_clause%",
             {"range": {_TIME_FIELD: {"%timefilter%": True}}},
-            *([only] if only else []),
         ],
         "must_not": ["%dashboard_context-must_not_clause%", *([without] if without else [])],
     }
-    return {"index": ",".join(index), "body": {"size": 0, "query": {"bool": query}, "aggs": aggregations}}
+    return {
+        "index": ",".join((*index, Names().setup)),
+        "body": {"size": 0, "query": {"bool": query}, "aggs": aggregations},
+    }
 
 
 def over_time(inner: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from monitoring.elastic.streams import (
-    AUDIT_STREAM,
     GATE_STREAM,
     LOG_STREAM,
     MODEL_STREAM,
@@ -25,7 +24,7 @@ from monitoring.kibana.version import VERSION
 
 DASHBOARD = "cardiosentry-incidents"
 _NAMES = Names()
-_ALERTS_VIEW = "cardiosentry-alerts"
+_ALERTS_VIEW, _TRAIL_VIEW = "cardiosentry-alerts", "cardiosentry-trail"
 _CORE = "8.8.0"
 _TYPES = {"index-pattern": "8.0.0", "search": "8.0.0", "visualization": "8.5.0", "dashboard": "8.9.0"}
 
@@ -76,8 +75,11 @@ SEARCHES = (
     Search(
         "audit",
         "Audit trail",
-        _NAMES.of(AUDIT_STREAM),
-        ("event.action", "event.outcome", "user.name", "message", "cardiosentry.origin"),
+        _TRAIL_VIEW,
+        (
+            *("event.action", "event.outcome", "user.name", "message"),
+            *("cardiosentry.incident", "cardiosentry.verdict", "cardiosentry.origin"),
+        ),
     ),
     Search(
         "gates",
@@ -121,7 +123,7 @@ PANELS = (
     Panel("models", "Which model scored", model_panels.models, 0, 60, 24, 12),
     Panel("scores", "What the champion says", model_panels.scores, 24, 60, 24, 12),
     Panel("drift", "Drift and quality as told", model_panels.drift, 0, 72, 24, 12),
-    Panel("audit", "Releases, measures and refusals", model_panels.audit, 24, 72, 24, 12),
+    Panel("audit", "Releases, measures, incidents and refusals", model_panels.audit, 24, 72, 24, 12),
 )
 _TABLES = (("alerts", 84, 16), ("audit", 100, 14))  # searches below the panels: name, y, height
 
@@ -130,6 +132,7 @@ def saved_objects() -> list[dict[str, Any]]:
     """Return every saved object, what others refer to first."""
     return [
         _view(_ALERTS_VIEW, ",".join(ALERTS), "CardioSentry: alerts"),
+        _view(_TRAIL_VIEW, ",".join(model_panels.TRAIL), "CardioSentry: audit trail"),
         *(_view(_NAMES.of(each), _NAMES.pattern(each), f"CardioSentry: {each.name}") for each in STREAMS),
         *map(_search, SEARCHES),
         *map(_panel, PANELS),

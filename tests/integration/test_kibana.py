@@ -1,5 +1,6 @@
 """Every panel and every detection rule on a real Elasticsearch, filled by a real worker and the real shipper."""
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ from monitoring.kibana.package import DETECTION_RULES, SAVED_OBJECTS, packaged
 from tests.support.broker import Broker
 from tests.support.elastic import ElasticServer
 from tests.support.incidents import Incidents
-from tests.support.kibana import answered, panels, png, queries, search, svg
+from tests.support.kibana import Bounds, answered, panels, png, queries, search, svg
+from tests.support.shipping import Shipped
 from tests.support.site import Site
 
 _SEVERITY = {number: name for name, number in SEVERITY_NUMBER.items()}
@@ -161,9 +163,15 @@ def test_the_scores_are_the_means_of_what_was_predicted(
     assert positive == sum(each.decision == "positive" for each in sent)
 
 
-def test_the_audit_panel_has_releases_and_what_was_refused(asked: dict[str, list[dict[str, Any]]]) -> None:
+def test_the_audit_panel_has_releases_acts_and_what_was_refused(asked: dict[str, list[dict[str, Any]]]) -> None:
     found = counted(asked["audit"][0], "time", "action", "outcome")
-    assert found[("release", "success")] == found[("refused", "failure")] == 1
+    assert found == {
+        ("release", "success"): 1,
+        ("step", "success"): 1,
+        ("acknowledge", "success"): 1,
+        ("close", "success"): 1,
+        ("refused", "failure"): 1,
+    }
 
 
 def test_filters_of_the_dashboard_hold_in_every_panel(incidents: Incidents) -> None:
@@ -172,6 +180,15 @@ def test_filters_of_the_dashboard_hold_in_every_panel(incidents: Incidents) -> N
         for url in queries(panel.spec):
             found = search(incidents.shipped.client, url, incidents.bounds, nothing)
             assert found["hits"]["total"]["value"] == 0, panel.name
+
+
+def test_a_system_that_was_never_told_of_anything_has_empty_panels(elastic: ElasticServer) -> None:
+    prefix = "kibana-nothing-"
+    client = Shipped(elastic.address, prefix).set_up().client
+    now_ms = time.time_ns() // 1_000_000
+    for panel in panels(packaged(SAVED_OBJECTS, prefix)):
+        made = answered(client, panel.spec, Bounds(now_ms - 900_000, now_ms))
+        assert svg(panel, made).startswith("<svg"), panel.name
 
 
 SHOWN = {
@@ -184,7 +201,7 @@ SHOWN = {
     "models": ["1.0.0", "1.1.0 11111111"],
     "scores": ["mean probability", "mean anomaly"],
     "drift": ["drift", "quality"],
-    "audit": ["release", "refused"],
+    "audit": ["release", "acknowledge", "refused"],
 }
 
 

@@ -10,7 +10,11 @@ import msgspec
 
 from contracts.alerts import Alert, Rule, Severity, alert
 from contracts.codec import encode
-from contracts.topics import MODEL_ALERTS, PREDICTIONS, QUARANTINE, RELEASES, SECURITY_ALERTS
+from contracts.incidents import IncidentAct
+from contracts.topics import INCIDENT_ACTS, MODEL_ALERTS, PREDICTIONS, QUARANTINE, RELEASES, SECURITY_ALERTS
+from models.acts import sign_act
+from models.keyfile import KeyFile
+from models.sign import PRIVATE_KEY_FILE
 from monitoring.kibana.package import DETECTION_RULES, packaged
 from producers.sign import Signer
 from tests.integration.stream import Patients, Stream
@@ -31,6 +35,7 @@ _STREAMS = {
     "model-alerts": MODEL_ALERTS,
     "quarantine": QUARANTINE,
     "audit": RELEASES,
+    "incident-acts": INCIDENT_ACTS,
 }
 _SOURCES = ("st-mary/icu", "st-mary/cardiology", "north/ward-3", "north/emergency", "*")
 
@@ -44,6 +49,7 @@ class Incidents:
         self.now_ms = time.time_ns() // 1_000_000
         self._attack(kafka, site, directory)
         self._remember()
+        self._act(KeyFile.load(site.keys / PRIVATE_KEY_FILE))
         self.shipped = Shipped(elastic.address, self.prefix).set_up()
         with Shipping(kafka.bootstrap, self.prefix, elastic.address, site.keys, directory / "ship") as shipping:
             for stream in _STREAMS:
@@ -78,6 +84,15 @@ class Incidents:
             wait_for(
                 lambda: wanted <= {each["rule"]["id"] for each in self.alerts("security-alerts")}, 30, serving.text
             )
+
+    def _act(self, key: KeyFile) -> None:
+        """Have somebody acknowledge an incident, and close it an hour later."""
+        for act, verdict, ago_ms in (("acknowledge", None, 2), ("close", "true-positive", 1)):
+            at_ms = self.now_ms - ago_ms * 3_600_000
+            done = msgspec.convert(
+                {"incident": "0" * 12, "act": act, "verdict": verdict, "created_at": at_ms}, IncidentAct
+            )
+            publish(self._bootstrap, self.prefix + INCIDENT_ACTS.name, [(sign_act(done, key), at_ms)])
 
     def _remember(self) -> None:
         """Write hours of alerts of every rule, some of which say that it is over, and of predictions."""
