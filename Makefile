@@ -88,6 +88,9 @@ bench-retrain: dev ## a retrain of the 920 patients, step by step, beside scikit
 bench-ship: dev ## documents a second beside elasticsearch-py's own helpers, and alerts behind a million predictions
 	$(BIN)/python -m benchmarks.shipping
 
+kibana-pictures: dev ## draw panels of a system under attack, for docs/kibana.md; needs Java and Maven
+	$(BIN)/python -m docs.kibana.write
+
 model-card: dev ## evaluate the model and write docs/model-card.md
 	$(BIN)/cardiosentry card
 
@@ -99,6 +102,7 @@ schemas: dev ## write docs, dashboards and monitoring/advice.toml from the contr
 	$(BIN)/python docs/write_access.py
 	$(BIN)/python -m monitoring.grafana.write
 	$(BIN)/python docs/write_shipping.py
+	$(BIN)/python docs/write_kibana.py
 
 vectors: dev ## keep what this version signs as test vectors
 	$(BIN)/python -m tests.vectors.write

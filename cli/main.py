@@ -25,6 +25,7 @@ _COMMANDS = {
     "notify": "Hand alerts to Alertmanager, and say that the watching lives.",
     "console": "Show the stream, drift, alerts and models on a page.",
     "ship": "Ship what is written to Elasticsearch.",
+    "kibana": "Bring the dashboard and detection rules into Kibana.",
     "tail": "Print the records of a topic as they come.",
     "keys": "Make keys.",
     "train": "Train, export and sign a model.",

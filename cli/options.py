@@ -63,7 +63,7 @@ def setting_options(*names: str) -> Callable[[Callable[..., Any]], Callable[...,
 ALL_SETTINGS = tuple(name for name in Settings.__struct_fields__ if name != "kafka")
 NOTIFY_SETTINGS = ("alertmanager", "alertmanager_login", "notify_interval_s", "runbooks", "alert_page")
 CONSOLE_SETTINGS = ("console_host", "console_port")
-SHIP_SETTINGS = ("elastic", "elastic_ca")
+SHIP_SETTINGS = ("elastic", "elastic_ca", "kibana", "kibana_ca")
 _OTHERS_SETTINGS = {
     *NOTIFY_SETTINGS,
     *CONSOLE_SETTINGS,

@@ -135,6 +135,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     elastic_ca: Annotated[
         str, _says("file of the CA that signed Elasticsearch's certificate; empty: the ones this host trusts")
     ] = ""
+    kibana: Annotated[str, _says("Kibana's address, https://host:port, with its path if it has one")] = (
+        "http://localhost:5601"
+    )
+    kibana_ca: Annotated[
+        str, _says("file of the CA that signed Kibana's certificate; empty: the ones this host trusts")
+    ] = ""
     kafka: Annotated[dict[str, str], _says("any librdkafka property")] = {}
 
 

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from elastic_transport import TransportError
@@ -35,23 +36,19 @@ def connect(addresses: str, ca: str, environ: Mapping[str, str]) -> Elasticsearc
     It does not try again by itself: whoever calls knows what it may wait for.
     """
     hosts = [address.strip() for address in addresses.split(",") if address.strip()]
-    key, user = _secret(environ, "ELASTIC_API_KEY"), _secret(environ, "ELASTIC_USERNAME")
-    password = _secret(environ, "ELASTIC_PASSWORD")
+    who = credentials(environ)
     for host in hosts:
-        _check_address(host, secret=bool(key or password))
+        check_address("elastic", host, secret=who.secret)
+        if not urlsplit(host).port:
+            raise UserError(f"setting elastic: expected an address as https://host:9200, got {host!r}")
     if not hosts:
         raise UserError("setting elastic: expected at least one address, got none")
-    if bool(user) != bool(password) or (key and user):
-        raise UserError(
-            "environment: expected ELASTIC_API_KEY alone, or ELASTIC_USERNAME with ELASTIC_PASSWORD; got another choice"
-        )
-    if ca and not Path(ca).is_file():
-        raise UserError(f"setting elastic_ca: expected a file of certificates, {ca} is none")
+    check_ca("elastic_ca", ca)
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # what befalls a request, its caller logs
     return Elasticsearch(
         hosts,
-        api_key=key or None,
-        basic_auth=(user, password) if user and password else None,
+        api_key=who.key or None,
+        basic_auth=(who.user, who.password) if who.user else None,
         ca_certs=ca or DEFAULT,
         request_timeout=REQUEST_S,
         max_retries=0,
@@ -109,18 +106,54 @@ def _action(error: ApiError) -> str:
     return found[1] if found else _type(error)
 
 
-def _check_address(address: str, *, secret: bool) -> None:
+class Credentials(NamedTuple):
+    """Who we are: an API key, or a user and a password, or nobody."""
+
+    key: str = ""
+    user: str = ""
+    password: str = ""
+
+    @property
+    def secret(self) -> bool:
+        """Whether there is something that nobody on the way may read."""
+        return bool(self.key or self.password)
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+
+def credentials(environ: Mapping[str, str]) -> Credentials:
+    """Read who we are; raises `UserError` for half of it, or two."""
+    names = ("ELASTIC_API_KEY", "ELASTIC_USERNAME", "ELASTIC_PASSWORD")
+    who = Credentials(*(_secret(environ, name) for name in names))
+    if bool(who.user) != bool(who.password) or (who.key and who.user):
+        raise UserError(
+            "environment: expected ELASTIC_API_KEY alone, or ELASTIC_USERNAME with ELASTIC_PASSWORD; got another choice"
+        )
+    return who
+
+
+def check_address(setting: str, address: str, *, secret: bool) -> None:
+    """Raise `UserError` unless a setting holds an address, with TLS where a `secret` goes to another host."""
     try:
         parts = urlsplit(address)
-        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and bool(parts.port)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         parts, whole = urlsplit(""), False
     if parts.username or parts.password:
-        raise UserError("setting elastic: expected no user in the address; set ELASTIC_USERNAME and ELASTIC_PASSWORD")
+        raise UserError(
+            f"setting {setting}: expected no user in the address; set ELASTIC_USERNAME and ELASTIC_PASSWORD"
+        )
     if not whole:
-        raise UserError(f"setting elastic: expected an address as https://host:9200, got {address!r}")
+        raise UserError(f"setting {setting}: expected an address as https://host:port, got {address!r}")
     if secret and parts.scheme == "http" and parts.hostname not in _LOCAL:
-        raise UserError("setting elastic: expected https, since a key or password is sent to another host")
+        raise UserError(f"setting {setting}: expected https, since a key or password is sent to another host")
+
+
+def check_ca(setting: str, ca: str) -> None:
+    """Raise `UserError` unless a setting names a file, or none."""
+    if ca and not Path(ca).is_file():
+        raise UserError(f"setting {setting}: expected a file of certificates, {ca} is none")
 
 
 def _secret(environ: Mapping[str, str], name: str) -> str:

@@ -55,6 +55,13 @@ VALUES: dict[str, tuple[str, str, Any, list[Any]]] = {
         ["http://file:1", "http://env:2", "http://option:3"],
     ),
     "elastic_ca": ('"file.pem"', "env.pem", "option.pem", ["file.pem", "env.pem", "option.pem"]),
+    "kibana": (
+        '"http://file:1"',
+        "http://env:2",
+        "http://option:3",
+        ["http://file:1", "http://env:2", "http://option:3"],
+    ),
+    "kibana_ca": ('"file.pem"', "env.pem", "option.pem", ["file.pem", "env.pem", "option.pem"]),
 }
 
 

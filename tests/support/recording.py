@@ -1,9 +1,10 @@
-"""An HTTP server in place of Elasticsearch: it keeps what it is asked and answers as a test wants.
+"""An HTTP server in place of Elasticsearch or Kibana: it keeps what it is asked and answers as a test wants.
 
 What it always does is what Elasticsearch documents: it names itself in a header, and takes the media types of its own
 major version and of the one before (https://www.elastic.co/docs/reference/elasticsearch/rest-apis/compatibility).
 """
 
+import email.policy
 import json
 import re
 import threading
@@ -16,7 +17,10 @@ _COMPATIBLE = re.compile(r"application/vnd\.elasticsearch\+(?:x-nd)?json; ?compa
 
 
 class Request(NamedTuple):
-    """What was asked; `body` is the JSON document, or the documents of lines of JSON."""
+    """What was asked; `body` is the JSON document, or the documents of lines of JSON.
+
+    Of a form it is a `File` by the name of each of its fields.
+    """
 
     method: str
     path: str
@@ -24,8 +28,32 @@ class Request(NamedTuple):
     body: Any
 
 
+class File(NamedTuple):
+    """A file in a form of lines of JSON."""
+
+    name: str
+    type: str
+    lines: list[Any]
+
+
 Answer = Callable[[Request], tuple[int, Any]]
 """Returns status and JSON body."""
+
+
+def _body(kind: str, raw: bytes) -> Any:
+    if "multipart/form-data" in kind:
+        form = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw, policy=email.policy.HTTP)
+        return {
+            str(part.get_param("name", header="content-disposition")): File(
+                part.get_filename() or "", part.get_content_type(), _lines(part.get_payload(decode=True))
+            )
+            for part in form.iter_parts()
+        }
+    return _lines(raw) if "ndjson" in kind else json.loads(raw or b"null")
+
+
+def _lines(raw: Any) -> list[Any]:
+    return [json.loads(line) for line in raw.splitlines()]
 
 
 class RecordingServer:
@@ -47,10 +75,7 @@ class RecordingServer:
 
             def do_any(self) -> None:
                 raw = self.rfile.read(int(self.headers.get("content-length", 0)))
-                lines = (
-                    [json.loads(line) for line in raw.splitlines()] if "ndjson" in self._type("content-type") else None
-                )
-                body = lines if lines is not None else json.loads(raw or b"null")
+                body = _body(self._type("content-type"), raw)
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 request = Request(self.command, self.path, headers, body)
                 outer.requests.append(request)
