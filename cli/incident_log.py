@@ -16,7 +16,7 @@ from contracts.topics import INCIDENT_ACTS, MODEL_ALERTS, SECURITY_ALERTS
 from models.acts import Witnesses, sign_act
 from models.release_log import ReleaseLog
 from models.roots import read_root
-from monitoring.incidents import Incident, Told, gather
+from monitoring.incidents import Acted, Incident, Told, gather
 from monitoring.reader import TopicReader
 
 
@@ -26,6 +26,7 @@ class IncidentLog:
 
     incidents: list[Incident]
     releases: ReleaseLog
+    witnesses: Witnesses
 
     def find(self, beginning: str) -> Incident:
         """Return the incident whose id begins so; raises `UserError` unless it is one."""
@@ -41,29 +42,38 @@ class IncidentLog:
 def read_incidents(settings: Settings) -> IncidentLog:
     """Read alerts, acts and the release log; says on standard error which records it leaves out."""
     releases = read_releases(settings)
-    witnesses = Witnesses(read_root(Path(settings.keys)), releases)
-    acts = []
+    witnesses = Witnesses(read_root(Path(settings.keys)))
+    witnesses.follow(releases)
+    acts: list[Acted] = []
     with _reader(settings, INCIDENT_ACTS.name) as reader:
         for message in reader.until_end():
             try:
-                acts.append(witnesses.verify(message.value() or b""))
+                written_ms = message.timestamp()[1]
+                acts.append((*witnesses.verify(message.value() or b"", written_ms), written_ms))
             except ModelRejected as rejected:
                 click.echo(f"left out {INCIDENT_ACTS.name}/0/{message.offset()}: {rejected}", err=True)
-    return IncidentLog(gather(_alerts(settings), acts), releases)
+    incidents = gather(_alerts(settings), acts)
+    gone = {act.incident for act, *_ in acts} - {each.id for each in incidents}
+    if gone:
+        click.echo(f"left out {len(gone)} incidents whose alerts Kafka no longer keeps", err=True)
+    return IncidentLog(incidents, releases, witnesses)
 
 
 def act(settings: Settings, beginning: str, key: Path | None, done: IncidentAct) -> None:
     """Sign an act about the incident whose id begins so, and write it; `done` has any incident's id."""
     signer = signing_key(settings, key)
-    incident = read_incidents(settings).find(beginning)
+    log = read_incidents(settings)
+    incident = log.find(beginning)
     if done.act not in NEXT[incident.state]:
         raise UserError(
             f"incident {incident.id}: expected one of {', '.join(NEXT[incident.state])} while it is {incident.state}, "
             f"got {done.act}"
         )
     done = msgspec.structs.replace(done, incident=incident.id, created_at=now_ms())
-    write(settings, INCIDENT_ACTS, [(incident.id.encode(), sign_act(done, signer))], "the act")
-    incident.do(done, "")
+    signed = sign_act(done, signer)
+    log.witnesses.verify(signed, done.created_at)  # as every reader will
+    write(settings, INCIDENT_ACTS, [(incident.id.encode(), signed)], "the act")
+    incident.do(done, "", done.created_at)
     click.echo(f"incident {incident.id}: {incident.state}")
 
 
@@ -76,10 +86,11 @@ def _alerts(settings: Settings) -> list[Told]:
                 origin = f"{topic}/{message.partition()}/{message.offset()}"
                 try:
                     told = Told(decode(message.value() or b""), origin)
-                    found.append((told.at_ms, told))
-                except (ValueError, RecursionError):  # msgspec's errors, and a time that is none
+                    if told.began_ms <= told.at_ms:
+                        found.append(told)
+                except (ValueError, RecursionError, OverflowError):  # msgspec's errors, and times that are none
                     click.echo(f"left out {origin}: expected an alert, got something else", err=True)
-    return [told for _, told in sorted(found, key=lambda each: each[0])]
+    return found
 
 
 def _reader(settings: Settings, topic: str) -> TopicReader:

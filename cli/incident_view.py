@@ -1,14 +1,14 @@
 """Incidents for people: rows, one incident whole, its timeline, a page."""
 
+import re
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
 import msgspec
 from rich.markdown import Markdown
-from rich.markup import escape
 
-from cli.tables import console, print_table, when
+from cli.tables import console, plain, print_table, when
 from contracts.releases import Baseline, Containment, Release, Revocation, Step, TrustRoot
 from models.release_log import Entry, ReleaseLog
 from monitoring.incidents import Incident, Told
@@ -37,11 +37,11 @@ def show(incident: Incident, now_ms: int) -> None:
     """Print an incident: what is known, the evidence of the last alert, the runbook."""
     output = console()
     alert = incident.last.alert
-    output.print(f"[bold]{escape(alert.rule.name)}[/]", highlight=False)
-    output.print(alert.message, markup=False, highlight=False)
+    output.print(plain(alert.rule.name), style="bold")
+    output.print(plain(alert.message))
     if alert.threat:
         technique = " ".join((*alert.threat.technique.id, *alert.threat.technique.name))
-        output.print(f"{alert.threat.framework} {technique}", markup=False, highlight=False)
+        output.print(plain(f"{alert.threat.framework} {technique}"))
     print_table(("", ""), [(name, str(value)) for name, value in summary(incident, now_ms).items()])
     print_table(("evidence", ""), list(alert.labels.items()))
     if incident.done:
@@ -51,14 +51,16 @@ def show(incident: Incident, now_ms: int) -> None:
     output.print(Markdown(runbook(incident.rule)))
 
 
-def moments(incident: Incident, releases: ReleaseLog) -> list[dict[str, str]]:
+def moments(incident: Incident, releases: ReleaseLog, now_ms: int) -> list[dict[str, str]]:
     """Return what happened around an incident, the oldest first."""
     found = [(told.at_ms, "alert", "", told.alert.message) for told in _told(incident)]
     found += [
         (done.act.created_at, done.act.act, done.by, _said(done.act) + " (not possible then)" * (not done.counts))
         for done in incident.done
     ]
-    begin, end = incident.first.began_ms - _AROUND_MS, max(incident.last.at_ms, incident.closed_ms or 0) + _AROUND_MS
+    begin = incident.first.began_ms - _AROUND_MS
+    last_ms = max((incident.last.at_ms, *(done.written_ms for done in incident.done)))
+    end = last_ms + _AROUND_MS if incident.state == "closed" else now_ms
     found += [
         (entry.statement.created_at, _kind(entry), ", ".join(entry.signed_by), _statement(entry))
         for entry in releases.entries
@@ -76,7 +78,7 @@ def document(incident: Incident, releases: ReleaseLog, now_ms: int) -> dict[str,
         "rule": {"name": alert.rule.name, "runbook": runbook(incident.rule)},
         "threat": msgspec.to_builtins(alert.threat),
         "message": alert.message,
-        "timeline": moments(incident, releases),
+        "timeline": moments(incident, releases, now_ms),
         "acts": [{"by": each.by, "counts": each.counts, **msgspec.to_builtins(each.act)} for each in incident.done],
         "alerts": [{"record": told.origin, **msgspec.to_builtins(told.alert)} for told in _told(incident)],
     }
@@ -93,6 +95,8 @@ def to_html(document: dict[str, Any]) -> str:
 
 def runbook(rule: str) -> str:
     """Return the runbook of a rule, Markdown; empty where there is none."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,63}", rule):  # of an alert that somebody else may have written
+        return ""
     file = files("runbooks").joinpath(f"{rule}.md")
     return file.read_text("utf-8") if file.is_file() else ""
 

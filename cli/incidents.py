@@ -83,10 +83,11 @@ def timeline(settings: Settings, incident: str, as_json: bool) -> None:
     """
     from cli.incident_log import read_incidents
     from cli.incident_view import moments
+    from cli.releasing import now_ms
     from cli.tables import print_table
 
     log = read_incidents(settings)
-    rows = moments(log.find(incident), log.releases)
+    rows = moments(log.find(incident), log.releases, now_ms())
     if as_json:
         for row in rows:
             click.echo(msgspec.json.encode(row))

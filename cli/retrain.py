@@ -12,11 +12,16 @@ from models.pipeline.run import Trigger, now
 
 EXIT_REFUSED = 3
 """A gate said no."""
+EXIT_BUSY = 4
+"""Another run is under way, and this one does not join it."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """A run that is wanted, and why: `resume` and `again` as the options of `retrain` are."""
+    """A run that is wanted, and why: `resume` and `again` as the options of `retrain` are.
+
+    One that does not `join` a run under way is not done then.
+    """
 
     settings: Settings
     policy: str
@@ -30,6 +35,7 @@ class Order:
     resume: str | None = None
     again: str | None = None
     as_json: bool = False
+    join: bool = True
 
     def of(self, *triggers: Trigger, resume: str | None = None) -> "Order":
         """Return the same for these reasons."""
@@ -142,6 +148,8 @@ def retrain(order: Order) -> int:
     )
     steps = retraining.steps()
     with pipeline.alone(order.runs) as free:
+        if not free and not order.join:
+            return EXIT_BUSY
         if not free:
             for trigger in order.triggers:
                 click.echo(f"joined the run that is under way: {pipeline.join(order.runs, trigger)}")

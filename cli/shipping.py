@@ -19,7 +19,7 @@ from models.roots import read_root
 from monitoring.elastic.audit import Judge, Judged
 
 _TIMEOUT_S = 10.0
-_ASK_AGAIN_S = 1.0
+_ASK_AGAIN_S = 60.0  # junk must not have the log read again and again
 
 
 def topic_identities(settings: Settings) -> dict[str, str]:
@@ -42,24 +42,25 @@ def topic_identities(settings: Settings) -> dict[str, str]:
 def new_judge(settings: Settings) -> Judge:
     """Return what judges the records of model-releases, from the first, as workers do, and acts on incidents."""
     first = read_root(Path(settings.keys))
-    log, known = ReleaseLog(first), float("-inf")
-    witnesses = Witnesses(first, log)
+    log, witnesses, known = ReleaseLog(first), Witnesses(first), float("-inf")
 
-    def judge_act(content: bytes) -> Judged:
-        nonlocal witnesses, known
+    def judge_act(content: bytes, written_ms: int) -> Judged:
+        nonlocal known
+        witnesses.follow(log)
         try:
-            act, by = witnesses.verify(content)
+            act, by = witnesses.verify(content, written_ms)
         except ModelRejected as rejected:
             if time.monotonic() - known < _ASK_AGAIN_S:
                 return Judged(None, fault=str(rejected))
             # The signer may have come with a trust root that is not read here yet.
-            witnesses, known = Witnesses(first, read_releases(settings)), time.monotonic()
-            return judge_act(content)
+            known = time.monotonic()
+            witnesses.follow(read_releases(settings))
+            return judge_act(content, written_ms)
         return Judged(act, (by,))
 
-    def judge(topic: Topic, content: bytes) -> Judged:
+    def judge(topic: Topic, content: bytes, written_ms: int) -> Judged:
         if topic is INCIDENT_ACTS:
-            return judge_act(content)
+            return judge_act(content, written_ms)
         try:
             entry = log.read(content)
         except ModelRejected as rejected:

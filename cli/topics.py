@@ -127,5 +127,6 @@ def _configuration(topic: Topic, replication: int) -> dict[str, str]:
         "compression.type": "lz4",
         "cleanup.policy": "delete",
         "retention.ms": str(topic.retention_ms),
+        "message.timestamp.type": "LogAppendTime" if topic.broker_time else "CreateTime",
         "max.message.bytes": str(MAX_RECORD_BYTES),
     }

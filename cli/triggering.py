@@ -18,9 +18,10 @@ from confluent_kafka import KafkaException
 from cli.kafka import client_properties
 from cli.main import told
 from cli.releasing import now_ms, read_releases
-from cli.retrain import Order, retrain
+from cli.retrain import EXIT_BUSY, EXIT_REFUSED, Order, retrain
 from contracts.alerts import Alert
 from contracts.errors import RetryableError, UserError
+from contracts.releases import DAY_MS
 from contracts.topics import MODEL_ALERTS, OUTCOMES
 from models.files import create
 from models.pipeline import run as pipeline
@@ -28,13 +29,15 @@ from models.pipeline.run import Trigger
 from models.pipeline.snapshot import MANIFEST_FILE, Manifest, Places
 from models.pipeline.triggers import Situation, Told, TriggerPolicy
 from models.pipeline.triggers import due as reason_to_retrain
-from models.pipeline.webhook import MAX_BODY_BYTES, Host, Unbelieved, Unreadable, read_request
+from models.pipeline.webhook import MAX_BODY_BYTES, Host, Unbelieved, Unreadable, check_headers, read_request
 from monitoring.reader import TopicReader
 
 log = logging.getLogger("cardiosentry")
 
 SECRET_FILE = "webhook.secret"  # noqa: S105 - the file's name
+_SAID = {0: "released", EXIT_REFUSED: "a gate said no", EXIT_BUSY: "waiting: another run is under way"}
 _COMMITS_FILE = "commits.json"
+_BODIES, _BODY_S = 2, 30.0  # read at a time, of 25 MB each at most
 _AGAIN_S = 600.0  # until a run that broke is gone on with
 
 
@@ -81,7 +84,7 @@ class Triggers:
             self._called.clear()
             try:
                 await self._look()
-            except (UserError, RetryableError, KafkaException) as error:  # a broker that is away comes back
+            except (UserError, RetryableError, KafkaException, OSError, ValueError) as error:  # a broker comes back
                 self._say(f"cannot tell whether to retrain: {error}")
             try:
                 await asyncio.wait_for(self._called.wait(), self._look_s)
@@ -90,11 +93,14 @@ class Triggers:
 
     async def _look(self) -> None:
         """Begin a run, or go on with one, if that is called for now."""
-        order = self._order
-        due = None if self._commits else await asyncio.to_thread(self._due)
-        reasons, resume = (*self._commits, *filter(None, (due,))), None
-        if not reasons and pipeline.unfinished(order.runs) and time.monotonic() - self._broke_at > _AGAIN_S:
+        order, resume = self._order, None
+        if time.monotonic() - self._broke_at <= _AGAIN_S:
+            return
+        if not self._commits and pipeline.unfinished(order.runs):
             reasons, resume = pipeline.read_run(pipeline.all_runs(order.runs)[-1]).triggers, "last"
+        else:
+            due = None if self._commits else await asyncio.to_thread(self._due)
+            reasons = (*self._commits, *filter(None, (due,)))
         if not reasons:
             return
         frozen = (await asyncio.to_thread(read_releases, order.settings)).in_force("freeze-retraining")
@@ -113,9 +119,9 @@ class Triggers:
             process.terminate()
             process.join()
         self._keep([commit for commit in self._commits if commit.says not in _known(order.runs)])
-        if process.exitcode == 1:
+        if process.exitcode not in _SAID:
             self._broke_at = time.monotonic()
-        self._say({0: "released", 3: "a gate said no"}.get(process.exitcode or 0, "broken, gone on with later"))
+        self._say(_SAID.get(process.exitcode or 0, "broken, gone on with later"))
 
     def _due(self) -> Trigger | None:
         order = self._order
@@ -124,14 +130,16 @@ class Triggers:
         with TopicReader(properties, [prefix + OUTCOMES.name]) as reader:
             of = read.get(OUTCOMES.name, {})
             outcomes = sum(
-                high - max(low, of.get(partition, (0, 0))[1]) for (_, partition), (low, high) in reader.places().items()
+                max(0, high - max(low, of.get(partition, (0, 0))[1]))  # less than nothing in a topic made anew
+                for (_, partition), (low, high) in reader.places().items()
             )
         alert = None
         with TopicReader(properties, [prefix + MODEL_ALERTS.name], beginning=True) as reader:
             for message in reader.between(reader.places(began_ms)):
                 rule = _rule_of(message.value() or b"")
-                if rule in self._policy.rules:
-                    alert = Told(rule, message.timestamp()[1])
+                at_ms = message.timestamp()[1]
+                if rule in self._policy.rules and 0 <= at_ms <= now_ms() + DAY_MS:
+                    alert = Told(rule, at_ms)
                     break
         return reason_to_retrain(self._policy, Situation(began_ms, outcomes, alert), now_ms())
 
@@ -167,11 +175,14 @@ def _rule_of(content: bytes) -> str:
 
 def _last(runs: Path) -> tuple[int | None, Places]:
     """Return when the last run that collected began (epoch milliseconds), and which records it read."""
+    began_ms = None
     for path in sorted(runs.glob(f"*/collect/{MANIFEST_FILE}"), reverse=True):
-        run = pipeline.read_run(path.parents[1])
+        if began_ms is None:
+            began_ms = pipeline.from_time(pipeline.read_run(path.parents[1]).triggers[0].at)
         manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-        return pipeline.from_time(run.triggers[0].at), manifest.places
-    return None, {}
+        if manifest.places:  # one from a CSV file read no topic
+            return began_ms, manifest.places
+    return began_ms, {}
 
 
 def _known(runs: Path) -> set[str]:
@@ -194,10 +205,15 @@ def read_secret(keys: Path) -> bytes:
 async def listen(address: str, secret: bytes, triggers: Triggers) -> AsyncIterator[None]:
     """Take the requests of GitHub and GitLab at an address, host:port."""
 
+    at_once = asyncio.Semaphore(_BODIES)
+
     async def take(request: web.Request) -> web.Response:
         host: Host = "github" if request.path == "/github" else "gitlab"
         try:
-            trigger = read_request(host, request.headers, await request.read(), secret, now_ms())
+            check_headers(host, request.headers, secret)
+            async with at_once, asyncio.timeout(_BODY_S):
+                body = await request.read()
+            trigger = read_request(host, request.headers, body, secret, now_ms())
         except Unbelieved:
             log.warning("webhook refused host=%s from=%s", host, request.remote)
             return web.json_response({"error": "expected the webhook's secret"}, status=401)

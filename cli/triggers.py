@@ -58,7 +58,7 @@ def command(
 
     text, policy = read_policy(policy_file)
     path = key or Path(settings.keys) / PRIVATE_KEY_FILE
-    order = Order(settings, text, source, runs, path, passphrase_of(path), since_days=since_days)
+    order = Order(settings, text, source, runs, path, passphrase_of(path), since_days=since_days, join=False)
     triggers = Triggers(order, policy.triggers, look_s)
     serve = None if webhook is None else partial(listen, webhook, read_secret(Path(settings.keys)), triggers)
     asyncio.run(triggers.run(serve))

@@ -34,6 +34,7 @@ FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FileName = Annotated[str, msgspec.Meta(pattern=f"^{FILE_NAME.pattern}$")]
 KeyId = Sha256
 Time = Annotated[int, msgspec.Meta(ge=0, le=253402300799000)]
+Version = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
@@ -56,7 +57,7 @@ class Release(_Statement, frozen=True, kw_only=True):
     """
 
     role: Role
-    version: Annotated[int, msgspec.Meta(ge=1)]
+    version: Version
     digest: Digest
     files: Annotated[tuple[ReleasedFile, ...], msgspec.Meta(min_length=3, max_length=32)]
     created_at: Time
@@ -81,7 +82,7 @@ class Baseline(_Statement, frozen=True, kw_only=True):
     """
 
     digest: Digest
-    version: Annotated[int, msgspec.Meta(ge=1)]
+    version: Version
     created_at: Time
     reason: Text
     statistics: ReferenceStatistics | None = None
@@ -102,7 +103,7 @@ class Containment(_Statement, frozen=True, kw_only=True):
 
     measure: Measure
     subject: Text = EVERYTHING
-    version: Annotated[int, msgspec.Meta(ge=1)]
+    version: Version
     lifted: bool = False
     created_at: Time
     reason: Text
@@ -147,7 +148,7 @@ class TrustRoot(_Statement, frozen=True, kw_only=True):
     `feature_table` is the SHA-256 of the only table of features that a model here may read, see `table_digest`.
     """
 
-    version: Annotated[int, msgspec.Meta(ge=1)]
+    version: Version
     created_at: Time
     expires_at: Time
     feature_table: Sha256

@@ -9,13 +9,17 @@ MAX_RECORD_BYTES = 1024 * 1024
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
-    """One topic. `partitions` 0 means: as many as the user asks for, the same for every such topic."""
+    """One topic. `partitions` 0 means: as many as the user asks for, the same for every such topic.
+
+    With `broker_time` a record's time is when the broker took it, whatever its writer says.
+    """
 
     name: str
     key: str
     holds: str
     partitions: int = 0
     retention_ms: int = 7 * _DAY_MS
+    broker_time: bool = False
 
 
 EVENTS = Topic(name="patient-events", key="patient_id", holds="what was observed of a patient")
@@ -63,6 +67,7 @@ INCIDENT_ACTS = Topic(
     holds="what people did about incidents, signed: acknowledged, assigned, noted, closed",
     partitions=1,
     retention_ms=-1,
+    broker_time=True,
 )
 
 SHIP_REJECTS = Topic(

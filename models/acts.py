@@ -1,16 +1,15 @@
 """Acts on incidents: made and checked. No I/O.
 
-Whoever was ever a person of the trust root is believed, so that what somebody did stays done after he left; who is no
-longer one is told apart by name.
+Whoever was a person of the trust root when the record was written is believed, so that what somebody did stays done
+after he left, and nobody does anything with his key afterwards. When that was is the broker's word, not the signer's.
 """
 
-from collections.abc import Mapping
-
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts.errors import ModelRejected
 from contracts.incidents import ACT_TYPE, IncidentAct
-from contracts.releases import Signer, TrustRoot
+from contracts.releases import TrustRoot
 from models.dsse import EnvelopeError, KeyProvider, encode_envelope, open_envelope, read_public_key, seal, signers_of
 from models.release_log import ReleaseLog
 from models.trust import Trust
@@ -22,30 +21,50 @@ GONE = " (no longer trusted)"
 class Witnesses:
     """The persons whose acts count: those of the trust root that a log began with and of every one after it."""
 
-    def __init__(self, first: Trust, log: ReleaseLog) -> None:
-        roots = [first.root, *(e.statement for e in log.entries if isinstance(e.statement, TrustRoot))]
-        signers: Mapping[str, Signer] = {key: signer for root in roots for key, signer in root.signers.items()}
-        persons = {key: signer for key, signer in signers.items() if signer.kind == "person"}
-        now = log.trust.root.signers
-        self._names = {key: signer.name + GONE * (key not in now) for key, signer in persons.items()}
-        self._keys = {key: read_public_key(signer.public_key.encode()) for key, signer in persons.items()}
+    def __init__(self, first: Trust) -> None:
+        self._persons: dict[str, tuple[str, ec.EllipticCurvePublicKey]] = {}
+        self._left: dict[str, int] = {}
+        self._seen: set[IncidentAct] = set()
+        self._add(first.root)
 
-    def verify(self, content: bytes) -> tuple[IncidentAct, str]:
-        """Return an act and who signed it; raises `ModelRejected` for one that does not count."""
+    def follow(self, log: ReleaseLog) -> None:
+        """Take the trust roots of a log, which began with the same one."""
+        for entry in log.entries:
+            if isinstance(entry.statement, TrustRoot):
+                self._add(entry.statement)
+
+    def verify(self, content: bytes, written_ms: int) -> tuple[IncidentAct, str]:
+        """Return an act and who signed it; raises `ModelRejected` for one that does not count.
+
+        `written_ms` is when the broker took the record, epoch milliseconds. The same act counts once.
+        """
         try:
             envelope = open_envelope(content, max_bytes=_MAX_ACT_BYTES)
         except EnvelopeError as error:
             raise ModelRejected(f"act: {error}") from None
         if envelope.payload_type != ACT_TYPE:
             raise ModelRejected(f"act: expected the payload type {ACT_TYPE}, got another")
-        signed_by = signers_of(envelope, self._keys)
+        persons = self._persons.items()
+        keys = {key: public for key, (_, public) in persons if written_ms < self._left.get(key, written_ms + 1)}
+        signed_by = signers_of(envelope, keys)
         if not signed_by:
             raise ModelRejected("act: expected the signature of a person of the trust root, found none")
         try:
             act = msgspec.json.decode(envelope.payload, type=IncidentAct)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ModelRejected("act: expected one of the form that we know, got another") from None
-        return act, ", ".join(sorted(self._names[key] for key in signed_by))
+        if act in self._seen:
+            raise ModelRejected("act: expected it once, it came before")
+        self._seen.add(act)
+        return act, ", ".join(sorted(self._persons[key][0] + GONE * (key in self._left) for key in signed_by))
+
+    def _add(self, root: TrustRoot) -> None:
+        persons = {key: signer for key, signer in root.signers.items() if signer.kind == "person"}
+        for key in self._persons.keys() - persons.keys():
+            self._left.setdefault(key, root.created_at)
+        for key, signer in persons.items():
+            self._left.pop(key, None)
+            self._persons[key] = signer.name, read_public_key(signer.public_key.encode())
 
 
 def sign_act(act: IncidentAct, key: KeyProvider) -> bytes:

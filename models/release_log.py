@@ -170,8 +170,10 @@ class ReleaseLog:
         return frozenset(_act(entry).subject for entry in self.measures() if _act(entry).measure == measure)
 
     def _check_freeze(self, release: Release, by: Iterable[str]) -> None:
-        """While retraining is frozen no release counts that unattended keys alone signed."""
-        if self.in_force("freeze-retraining") and not any(self.trust.root.signers[key].kind == "person" for key in by):
+        """While retraining is frozen a release needs a person who may release it among its signers."""
+        signers = [self.trust.root.signers[key] for key in by]
+        persons = [each for each in signers if each.kind == "person" and release.role in each.roles]
+        if self.in_force("freeze-retraining") and not persons:
             raise ModelRejected(
                 f"release {release.role} {release.version}: expected a person among its signers while retraining is "
                 "frozen, got none"

@@ -171,9 +171,9 @@ def verify_containment(
         raise ModelRejected(f"{name}: expected a signer who may revoke, got none")
     if act.lifted and not any(signer.kind == "person" for signer in entitled):
         raise ModelRejected(f"{name}: expected a person to lift it, got none")
-    last = highest.get((act.measure, act.subject), 0)
-    if act.version <= last:
-        raise ModelRejected(f"{name}: expected a version above {last}, the highest there was of this measure")
+    following = highest.get((act.measure, act.subject), 0) + 1
+    if act.version != following:  # a jump to the highest there is would leave none to lift it by
+        raise ModelRejected(f"{name}: expected version {following} of this measure, got another")
     return act, signed_by
 
 

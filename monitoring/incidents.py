@@ -15,13 +15,18 @@ from contracts.incidents import NEXT, IncidentAct, State, Verdict
 KEPT_ALERTS = 200
 """Of one incident so many of the newest are kept, beside the first; the count goes on."""
 
+_MAX_MS = 253402300799000
 _SUBJECT = ("source", "model", "digest", "origin", "worker", "check")
 _SEVERITY = {number: name for name, number in SEVERITY_NUMBER.items()}
 
 
+Acted = tuple[IncidentAct, str, int]
+"""An act, who signed it, and when the broker took it (epoch milliseconds)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An alert and where its record stands, topic/partition/offset."""
+    """An alert and where its record stands, topic/partition/offset; both its times raise `ValueError` where bad."""
 
     alert: Alert
     origin: str
@@ -39,10 +44,14 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An act and who signed it; `counts` says whether the state that the incident was in has such an act."""
+    """An act, who signed it and when the broker took it (epoch milliseconds).
+
+    `counts` says whether the state that the incident was in has such an act.
+    """
 
     act: IncidentAct
     by: str
+    written_ms: int
     counts: bool
 
 
@@ -54,12 +63,13 @@ class Incident:
     subject: str
     first: Told
     alerts: list[Told]
-    told: int = 1
+    told: int = 0
     done: list[Done] = field(default_factory=list)
     state: State = "open"
     assignee: str = ""
     verdict: Verdict | None = None
-    closed_ms: int | None = None
+    closings_ms: list[int] = field(default_factory=list)
+    gravest: int = 1
 
     @property
     def rule(self) -> str:
@@ -71,35 +81,42 @@ class Incident:
 
     @property
     def severity(self) -> str:
-        return _SEVERITY.get(max(each.alert.event.severity for each in (self.first, *self.alerts)), "low")
+        return _SEVERITY[self.gravest]
 
     def is_over(self, now_ms: int) -> bool:
         """Whether what it tells of has ended: its rule says so, or has not told again."""
         return self.last.alert.event.action == "ended" or now_ms > self.last.at_ms + stands_s(self.rule) * 1000
 
-    def do(self, act: IncidentAct, by: str) -> None:
+    def tell(self, told: Told) -> None:
+        """Take an alert of it."""
+        self.alerts = [*self.alerts[1 - KEPT_ALERTS :], told]
+        self.told += 1
+        self.gravest = max(self.gravest, min(told.alert.event.severity, max(_SEVERITY)))
+
+    def do(self, act: IncidentAct, by: str, written_ms: int) -> None:
         """Take an act; one that its state does not have is kept, and changes nothing."""
         after = NEXT[self.state].get(act.act)
-        self.done.append(Done(act, by, after is not None))
+        self.done.append(Done(act, by, written_ms, after is not None))
         if after is None:
             return
         self.state = after
         if act.act == "assign":
             self.assignee = act.to
         elif act.act == "close":
-            self.verdict, self.closed_ms = act.verdict, act.created_at
+            self.verdict = act.verdict
+            self.closings_ms.append(written_ms)  # for good: what was told later is another incident, reopened or not
         elif act.act == "reopen":
-            self.verdict = self.closed_ms = None
+            self.verdict = None
 
 
-def gather(alerts: Iterable[Told], acts: Sequence[tuple[IncidentAct, str]]) -> list[Incident]:
-    """Return the incidents that these alerts, oldest first, and acts come to, the newest first.
+def gather(alerts: Iterable[Told], acts: Sequence[Acted]) -> list[Incident]:
+    """Return the incidents that these alerts and acts come to, the newest first; each topic's in their order in Kafka.
 
     Of alerts with one event id, which several workers may tell, the first counts.
     """
-    of: dict[str, list[tuple[IncidentAct, str]]] = {}
-    for act, by in acts:
-        of.setdefault(act.incident, []).append((act, by))
+    of: dict[str, list[Acted]] = {}
+    for acted in acts:
+        of.setdefault(acted[0].incident, []).append(acted)
     found: list[Incident] = []
     under_way: dict[tuple[str, str], Incident] = {}
     seen: set[str] = set()
@@ -112,12 +129,12 @@ def gather(alerts: Iterable[Told], acts: Sequence[tuple[IncidentAct, str]]) -> l
         key = (told.alert.rule.id, subject_of(told.alert))
         current = under_way.get(key)
         if current is not None and _goes_on(current, told):
-            current.alerts = [*current.alerts[1 - KEPT_ALERTS :], told]
-            current.told += 1
+            current.tell(told)
         else:
-            under_way[key] = current = Incident(_id(*key, told.origin), key[1], told, [told])
-            for act, by in of.get(current.id, []):
-                current.do(act, by)
+            under_way[key] = current = Incident(_id(*key, told.origin), key[1], told, [])
+            current.tell(told)
+            for acted in of.get(current.id, []):
+                current.do(*acted)
             found.append(current)
     return sorted(found, key=lambda each: each.last.at_ms, reverse=True)
 
@@ -128,7 +145,7 @@ def subject_of(alert: Alert) -> str:
 
 
 def _goes_on(incident: Incident, told: Told) -> bool:
-    if incident.closed_ms is not None and told.at_ms > incident.closed_ms:
+    if any(told.at_ms > closed_ms for closed_ms in incident.closings_ms):
         return False
     ended = incident.last.alert.event.action == "ended"
     return not ended and told.at_ms <= incident.last.at_ms + stands_s(incident.rule) * 1000
@@ -139,4 +156,9 @@ def _id(rule: str, subject: str, origin: str) -> str:
 
 
 def _ms(time: str) -> int:
-    return round(datetime.fromisoformat(time).timestamp() * 1000)
+    """Return a time of an alert; raises `ValueError` for one without its zone or outside the years 1970 to 9999."""
+    at = datetime.fromisoformat(time)
+    ms = round(at.timestamp() * 1000) if at.tzinfo else -1
+    if not 0 <= ms <= _MAX_MS:
+        raise ValueError("expected a time of the years 1970 to 9999 with its zone")
+    return ms

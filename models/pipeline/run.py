@@ -28,6 +28,7 @@ from models.provenance import file_of, state
 _DONE_FILE = "report.json"
 _RUN_FILE = "run.json"
 _LOCK_FILE = "lock"
+_JOIN_FILE = "lock.join"
 ACCOUNT_FILE = "report.json"
 """What a run came to: a run without it is unfinished."""
 
@@ -191,8 +192,10 @@ def join(runs: Path, trigger: Trigger) -> str:
             raise UserError(f"{runs}: expected the run that is under way, it has not begun yet; try again")
         time.sleep(0.05)
     path = runs / identity / _RUN_FILE
-    run = read_run(path.parent)
-    write_whole(path, msgspec.json.encode(msgspec.structs.replace(run, triggers=(*run.triggers, trigger))))
+    with (runs / _JOIN_FILE).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # others may join at the same time
+        run = read_run(path.parent)
+        write_whole(path, msgspec.json.encode(msgspec.structs.replace(run, triggers=(*run.triggers, trigger))))
     return identity
 
 

@@ -22,8 +22,9 @@ class Judged(msgspec.Struct, frozen=True):
     fault: str | None = None
 
 
-Judge = Callable[[Topic, bytes], Judged]
-"""Takes the records of model-releases and of incident-acts, each in their order, from the first one."""
+Judge = Callable[[Topic, bytes, int], Judged]
+"""Takes the records of model-releases and of incident-acts, each in their order, from the first one, with the time of
+the record in Kafka."""
 
 
 def audited(judged: Judged, origin: str, at_ms: int) -> bytes:

@@ -30,6 +30,7 @@ _PATIENCE_S = 2.0
 _STOP_S = 20.0
 _FLUSH_S = 10.0
 _MEASURE_S = 1.0
+_ASK_S = 10.0
 
 
 class Route(NamedTuple):
@@ -187,14 +188,17 @@ class Lane:
                 log.warning("not committed lane=%s because=%s", self._route.name, error.args[0].name())
 
     def _measure_lag(self) -> None:
-        """Note, once a second, how many records of our partitions are not committed yet."""
+        """Note now and then how many records of our partitions are not committed yet."""
         now = time.monotonic()
-        if now - self._measured_at < _MEASURE_S:
+        if now - self._measured_at < (_ASK_S if self._paused else _MEASURE_S):
             return
         self._measured_at = now
         waiting = sum(batch.records for batch in self._batches)
         for place in self._consumer.position(self._consumer.assignment()):
-            _, end = self._consumer.get_watermark_offsets(place, cached=True)
+            try:  # what is known without asking comes with what is fetched: in an outage nothing is
+                _, end = self._consumer.get_watermark_offsets(place, timeout=1.0, cached=not self._paused)
+            except KafkaException:
+                return
             waiting += max(0, end - place.offset) if place.offset >= 0 else 0
         self.lag = waiting
 

@@ -56,7 +56,7 @@ def _body(stream: Stream, message: Message, at_ms: int, judge: Judge) -> bytes:
     if stream.topic is QUARANTINE:
         return documents.quarantined(headers(message), at_ms)
     if stream.topic in (RELEASES, INCIDENT_ACTS):
-        return audited(judge(stream.topic, value), origin(message), at_ms)
+        return audited(judge(stream.topic, value, at_ms), origin(message), at_ms)
     return documents.alert(value)
 
 

@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from cli.incident_view import runbook
+from cli.tables import print_table
 from contracts.alerts import Rule, alert, stands_s
 from contracts.errors import ModelRejected
 from contracts.incidents import NEXT, Act, IncidentAct
 from models.acts import GONE, Witnesses, sign_act
-from models.keyfile import KeyFile
 from models.release_log import ReleaseLog
 from models.roots import sign_next, without_signer
 from models.trust import first_root
-from monitoring.incidents import KEPT_ALERTS, Incident, Told, gather
+from monitoring.incidents import KEPT_ALERTS, Acted, Incident, Told, gather
 from tests.models.signers import ADA, BOB, MALLORY, NOW_MS, ROBOT, root
 
 FLOOD = "event-flood"
@@ -39,8 +40,10 @@ def told(
     return Told(made, f"security-alerts/0/{at_ms}")
 
 
-def act(incident: str, act: Act, at_ms: int, **about: Any) -> tuple[IncidentAct, str]:
-    return IncidentAct(incident=incident, act=act, created_at=NOW_MS + at_ms, **about), "Ada"
+def act(incident: str, act: Act, at_ms: int, **about: Any) -> Acted:
+    """Return an act that the broker took at that time; its signer's clock is two hours ahead."""
+    made = IncidentAct(incident=incident, act=act, created_at=NOW_MS + at_ms + 7_200_000, **about)
+    return made, "Ada", NOW_MS + at_ms
 
 
 def only(incidents: Sequence[Incident]) -> Incident:
@@ -107,7 +110,7 @@ def test_people_lead_it_from_open_to_closed_and_the_next_alert_is_another_incide
 def test_an_act_that_says_too_little_or_too_much_is_none(about: dict[str, Any]) -> None:
     made = {"incident": "0" * 12, "created_at": NOW_MS, **about}
     with pytest.raises((ValueError, ModelRejected)):
-        Witnesses(TRUST, ReleaseLog(TRUST)).verify(sign_act(IncidentAct(**made), ADA.key))
+        Witnesses(TRUST).verify(sign_act(IncidentAct(**made), ADA.key), NOW_MS)
 
 
 @given(st.lists(st.integers(0, 5 * STANDS_MS), max_size=30))
@@ -132,18 +135,61 @@ DONE = IncidentAct(incident="0" * 12, act="acknowledge", created_at=NOW_MS)
 
 
 def test_acts_count_by_persons_of_the_trust_root_alone() -> None:
-    witnesses = Witnesses(TRUST, ReleaseLog(TRUST))
-    assert witnesses.verify(sign_act(DONE, BOB.key)) == (DONE, "Bob")
+    witnesses = Witnesses(TRUST)
+    assert witnesses.verify(sign_act(DONE, BOB.key), NOW_MS) == (DONE, "Bob")
     for stranger in (ROBOT, MALLORY):
         with pytest.raises(ModelRejected, match="expected the signature of a person of the trust root"):
-            witnesses.verify(sign_act(DONE, stranger.key))
+            witnesses.verify(sign_act(DONE, stranger.key), NOW_MS)
     with pytest.raises(ModelRejected, match="act: expected"):
-        witnesses.verify(b"{}")
+        witnesses.verify(b"{}", NOW_MS)
 
 
-def test_what_somebody_did_who_left_stays_done() -> None:
+def test_an_act_that_is_written_again_counts_once() -> None:
+    witnesses = Witnesses(TRUST)
+    witnesses.verify(sign_act(DONE, BOB.key), NOW_MS)
+    with pytest.raises(ModelRejected, match="expected it once"):
+        witnesses.verify(sign_act(DONE, BOB.key), NOW_MS + 1)  # another signature under the same words
+
+
+def test_what_somebody_did_who_left_stays_done_and_his_key_does_nothing_more() -> None:
     log = ReleaseLog(TRUST)
     log.read(sign_next(without_signer(TRUST.root, "Bob"), ADA.key, now_ms=NOW_MS))
-    assert Witnesses(TRUST, log).verify(sign_act(DONE, BOB.key)) == (DONE, f"Bob{GONE}")
-    with pytest.raises(ModelRejected):
-        Witnesses(TRUST, log).verify(sign_act(DONE, KeyFile(ec.generate_private_key(ec.SECP256R1()))))
+    witnesses = Witnesses(TRUST)
+    witnesses.follow(log)
+    assert witnesses.verify(sign_act(DONE, BOB.key), NOW_MS - 1) == (DONE, f"Bob{GONE}")
+    later = replace(DONE, created_at=NOW_MS - 5)  # what it says of its time does not help
+    with pytest.raises(ModelRejected, match="expected the signature of a person"):
+        witnesses.verify(sign_act(later, BOB.key), NOW_MS)
+
+
+def test_an_incident_that_is_opened_again_takes_no_alerts_of_the_one_after_it() -> None:
+    id = only(gather([told(0)], [])).id
+    acts = [act(id, "close", 4, verdict="benign"), act(id, "reopen", 9)]
+    later, first = gather([told(0), told(5)], acts)
+    assert (first.id, first.state, first.told, later.state) == (id, "open", 1, "open")
+
+
+@pytest.mark.parametrize("time", ["x", "", "2026-11-23T00:00:00", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00Z"])
+def test_an_alert_whose_times_are_none_is_told_by_its_reader(time: str) -> None:
+    bad = replace(told(0).alert, event=replace(told(0).alert.event, start=time))
+    with pytest.raises((ValueError, OverflowError)):
+        _ = Told(bad, "security-alerts/0/0").began_ms
+
+
+def test_the_gravest_alert_names_the_severity_whatever_comes_after_it() -> None:
+    low = replace(told(1).alert, event=replace(told(1).alert.event, severity=-7))
+    assert only(gather([told(0), Told(low, "security-alerts/0/1")], [])).severity == "high"
+    absurd = replace(low, event=replace(low.event, severity=99))
+    assert only(gather([Told(absurd, "security-alerts/0/1")], [])).severity == "critical"
+
+
+@pytest.mark.parametrize("rule", ["/etc/hostname", "../README", "a" * 300, "", "__init__"])
+def test_a_rule_of_an_alert_chooses_no_other_file(rule: str) -> None:
+    assert runbook(rule) == ""
+
+
+def test_text_of_others_does_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("a",), [("\x1b]52;c;aGk=\x07 \x9b2J [bold]b[/] :b: \u202ecba",)])
+    shown = capsys.readouterr().out
+    assert not set("\x1b\x07\x9b\u202e") & set(shown)
+    assert "[bold]b[/] :b:" in shown

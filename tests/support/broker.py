@@ -36,6 +36,8 @@ class Broker:
 def new_topic(topic: Topic, prefix: str, partitions: int, config: dict[str, str] | None = None) -> NewTopic:
     """Return `topic` as Kafka wants it, its own number of partitions before `partitions`; `config` adds to its own."""
     own = {"retention.ms": str(topic.retention_ms), "cleanup.policy": "delete"}
+    if topic.broker_time:
+        own["message.timestamp.type"] = "LogAppendTime"
     return NewTopic(prefix + topic.name, topic.partitions or partitions, 1, config={**own, **(config or {})})
 
 
