@@ -110,7 +110,8 @@ vectors: dev ## keep what this version signs as test vectors
 lock: dev ## pin the dependencies again, with hashes
 	$(COMPILE) requirements-uv.in -o requirements-uv.lock
 	$(COMPILE) pyproject.toml --extra train --extra build -o requirements.lock
-	$(COMPILE) pyproject.toml --all-extras -c requirements.lock -o requirements-dev.lock
+	$(COMPILE) pyproject.toml --extra train --extra plots --extra operate --extra scan --extra build -c requirements.lock -o requirements-image.lock
+	$(COMPILE) pyproject.toml --all-extras -c requirements-image.lock -o requirements-dev.lock
 
 clean: ## remove what make made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

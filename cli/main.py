@@ -47,6 +47,7 @@ _COMMANDS = {
     "card": "Write the model card.",
     "quarantine": "Open quarantined records with the reviewers' private key.",
     "settings": "Show the settings in force, secrets masked.",
+    "health": "Ask whether processes on this host are well.",
 }
 
 

@@ -12,7 +12,9 @@ from contracts.settings import Settings
 
 
 @click.command
-@setting_options("bootstrap", "topic_prefix", "group", "log_format", "web_host", "metrics_port", *NOTIFY_SETTINGS)
+@setting_options(
+    "bootstrap", "topic_prefix", "group", "log_format", "web_host", "metrics_port", "beat", *NOTIFY_SETTINGS
+)
 def command(settings: Settings) -> None:
     """Hand the alerts of security-alerts and model-alerts to Alertmanager, which pages, until Ctrl-C.
 
@@ -23,6 +25,7 @@ def command(settings: Settings) -> None:
     Example:
       cardiosentry notify --bootstrap localhost:9092 --alertmanager http://localhost:9093
     """
+    from cli.beat import beating
     from cli.kafka import client_properties, connect, require_topics
     from contracts.access import NOTIFY
     from monitoring.meters import Meters
@@ -50,6 +53,7 @@ def command(settings: Settings) -> None:
         group=settings.group,
         every_s=settings.notify_interval_s,
         meters=meters,
+        beat=beating(settings.beat),
     )
     meters.serve(settings.web_host, settings.metrics_port)
     notifier.run(done)

@@ -70,6 +70,7 @@ _OTHERS_SETTINGS = {
     *SHIP_SETTINGS,
     "pushgateway",
     "metrics_port",
+    "beat",
 }  # no worker's
 WORKER_SETTINGS = tuple(name for name in ALL_SETTINGS if name not in _OTHERS_SETTINGS)
 

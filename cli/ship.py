@@ -29,7 +29,7 @@ _SETTINGS = ("elastic", "elastic_ca", "topic_prefix", "log_format")
     metavar="STREAM=DAYS",
     help="With --setup: how long it keeps a stream, e.g. predictions=90.",
 )
-@setting_options("bootstrap", *_SETTINGS, "group", "keys", "web_host", "metrics_port")
+@setting_options("bootstrap", *_SETTINGS, "group", "keys", "web_host", "metrics_port", "beat")
 def command(settings: Settings, setup: bool, without_ilm: bool, keep: tuple[str, ...]) -> None:
     """Ship predictions, alerts, quarantine and the audit trail to Elasticsearch until Ctrl-C, every record once.
 
@@ -105,6 +105,7 @@ def gates(settings: Settings, runs: Path) -> None:
 
 
 def _ship(settings: Settings) -> None:
+    from cli.beat import beating
     from cli.kafka import client_properties, require_topics
     from cli.shipping import new_judge, topic_identities
     from contracts.access import SHIPPER
@@ -123,6 +124,7 @@ def _ship(settings: Settings) -> None:
         identities=topic_identities(settings),
         new_judge=lambda: new_judge(settings),
         meters=meters,
+        beat=beating(settings.beat),
     )
     meters.serve(settings.web_host, settings.metrics_port)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -42,10 +42,14 @@ _AGAIN_S = 600.0  # until a run that broke is gone on with
 
 
 class Triggers:
-    """Begins the runs of an `order` when `policy` calls for one, looking every `look_s` seconds."""
+    """Begins the runs of an `order` when `policy` calls for one, looking every `look_s` seconds.
 
-    def __init__(self, order: Order, policy: TriggerPolicy, look_s: float) -> None:
+    `beat` is called at each look, and often while a run is under way.
+    """
+
+    def __init__(self, order: Order, policy: TriggerPolicy, look_s: float, beat: Callable[[], None]) -> None:
         self._order = order
+        self._beat = beat
         self._policy = policy
         self._look_s = look_s
         self._commits = _read_commits(order.runs)
@@ -82,6 +86,7 @@ class Triggers:
     async def _work(self) -> None:
         while True:
             self._called.clear()
+            self._beat()
             try:
                 await self._look()
             except (UserError, RetryableError, KafkaException, OSError, ValueError) as error:  # a broker comes back
@@ -114,7 +119,9 @@ class Triggers:
         process = get_context("spawn").Process(target=_run, args=(order,))
         process.start()
         try:
-            await asyncio.to_thread(process.join)
+            while process.is_alive():
+                self._beat()
+                await asyncio.to_thread(process.join, 5.0)
         finally:  # cancelled: the run is gone on with at the next start
             process.terminate()
             process.join()

@@ -26,7 +26,7 @@ from contracts.settings import Settings
     help="Look for reasons this often.",
 )
 @KEY_OPTION
-@setting_options("bootstrap", "topic_prefix", "keys", "store", "pushgateway")
+@setting_options("bootstrap", "topic_prefix", "keys", "store", "pushgateway", "beat")
 def command(
     settings: Settings,
     policy_file: Path | None,
@@ -50,6 +50,7 @@ def command(
     import asyncio
     from functools import partial
 
+    from cli.beat import beating
     from cli.passphrase import passphrase_of
     from cli.retrain import Order
     from cli.triggering import Triggers, listen, read_secret
@@ -59,6 +60,6 @@ def command(
     text, policy = read_policy(policy_file)
     path = key or Path(settings.keys) / PRIVATE_KEY_FILE
     order = Order(settings, text, source, runs, path, passphrase_of(path), since_days=since_days, join=False)
-    triggers = Triggers(order, policy.triggers, look_s)
+    triggers = Triggers(order, policy.triggers, look_s, beating(settings.beat))
     serve = None if webhook is None else partial(listen, webhook, read_secret(Path(settings.keys)), triggers)
     asyncio.run(triggers.run(serve))

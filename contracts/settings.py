@@ -141,6 +141,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kibana_ca: Annotated[
         str, _says("file of the CA that signed Kibana's certificate; empty: the ones this host trusts")
     ] = ""
+    beat: Annotated[
+        str, _says("file that notify, ship and triggers touch while they work, for `health`; empty: none")
+    ] = ""
     kafka: Annotated[dict[str, str], _says("any librdkafka property")] = {}
 
 

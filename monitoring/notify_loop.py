@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -35,7 +35,8 @@ _MISSED = 3  # so many posts of the watchdog may fail before it ends
 class Notifier:
     """Reads the alerts of the system under `prefix`, whose workers are in `group`.
 
-    What stands, and the watchdog, are posted every `every_s` seconds; what is new at once.
+    What stands, and the watchdog, are posted every `every_s` seconds; what is new at once. `beat` is called while it
+    works, several times a second.
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class Notifier:
         group: str,
         every_s: float,
         meters: Meters,
+        beat: Callable[[], None],
     ) -> None:
+        self._beat = beat
         self._properties, self._alertmanager, self._links = properties, alertmanager, links
         self._group, self._every_s = group, every_s
         self._topics = [prefix + topic.name for topic in (SECURITY_ALERTS, MODEL_ALERTS)]
@@ -78,6 +81,7 @@ class Notifier:
         consumer.subscribe(self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked)
         try:
             while not done.is_set():
+                self._beat()
                 self._take(_next(consumer))
                 now = time.monotonic()
                 if now >= (self._retry_at if self._untaken else self._post_at):

@@ -49,7 +49,10 @@ class _Batch(NamedTuple):
 
 
 class Lane:
-    """Ships one route until `stop` is set. `properties` are librdkafka's; `rejects` is the topic of what cannot be."""
+    """Ships one route until `stop` is set. `properties` are librdkafka's; `rejects` is the topic of what cannot be.
+
+    It came round last at `turned_at`, of the monotonic clock.
+    """
 
     def __init__(
         self, route: Route, group: str, properties: dict[str, Any], bulk: Bulk, rejects: str, stop: threading.Event
@@ -74,6 +77,7 @@ class Lane:
         self.lag = 0
         self._measured_at = 0.0
         self.name = route.name
+        self.turned_at = time.monotonic()
 
     def run(self) -> None:
         """Ship until told to stop; raises `UserError` where Kafka or Elasticsearch takes nothing of ours."""
@@ -84,6 +88,7 @@ class Lane:
             )
             try:
                 while not self._stop.is_set():
+                    self.turned_at = time.monotonic()
                     self._pause_when_full()
                     self._send(self._poll(), pool)
                     self._commit_done()

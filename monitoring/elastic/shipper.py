@@ -21,6 +21,7 @@ from monitoring.meters import Meters
 log = logging.getLogger("cardiosentry")
 
 _TOLD_S = 60.0
+_HANGS_S = 60.0  # a lane waits for the broker a third as long at most
 _ALERTS = "alerts"
 
 
@@ -28,7 +29,8 @@ class Shipper:
     """Ships every topic under `prefix` but those that hold patients' features.
 
     `identities` is the identity of each topic by its name (see `Source`), `new_judge` makes what judges model-releases
-    from its beginning. `group` stands before the lanes' names in their consumer groups.
+    from its beginning. `group` stands before the lanes' names in their consumer groups. `beat` is called several times
+    a second while all lanes work, or wait for Elasticsearch.
     """
 
     def __init__(
@@ -41,8 +43,9 @@ class Shipper:
         identities: Mapping[str, str],
         new_judge: Callable[[], Judge],
         meters: Meters,
+        beat: Callable[[], None],
     ) -> None:
-        self._client = client
+        self._client, self._beat = client, beat
         self._names = Names(prefix)
         self.stop = threading.Event()
         found = sources(prefix, identities)
@@ -73,6 +76,8 @@ class Shipper:
             thread.start()
         told = time.monotonic()
         while not self.stop.wait(0.2):
+            if time.monotonic() - min(lane.turned_at for lane in self._lanes) < _HANGS_S:
+                self._beat()
             if time.monotonic() - told >= _TOLD_S:
                 told = time.monotonic()
                 self._tell()
@@ -91,6 +96,7 @@ class Shipper:
 
     def _wait_for_setup(self) -> None:
         for wait in back_off():
+            self._beat()
             try:
                 require_setup(self._client, self._names)
                 return

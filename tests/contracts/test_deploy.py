@@ -4,10 +4,10 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 
-from cli.main import cardiosentry
+from tests.support.commands import check_command
+from tests.support.compose import SECURE, services
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
@@ -21,21 +21,33 @@ def test_jenkins_calls_commands_and_targets_that_exist() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def check_command(arguments: list[str]) -> None:
-    """Fail where a command or one of its options does not exist."""
-    context = click.Context(cardiosentry)
-    command: click.Command | None = cardiosentry
-    while isinstance(command, click.Group):
-        name = arguments.pop(0)
-        command = command.get_command(context, name)
-        assert command is not None, name
-    assert command is not None
-    known = {option for parameter in command.params for option in parameter.opts}
-    for argument in arguments:
-        if argument.startswith("--"):
-            assert argument.partition("=")[0] in known, argument
+@pytest.mark.parametrize(
+    "line",
+    re.findall(r"^\$ \.venv/bin/cardiosentry (.*)$", (DEPLOY.parent / "docs/deploy.md").read_text(), re.MULTILINE),
+)
+def test_what_a_person_types_exists(line: str) -> None:
+    check_command(shlex.split(line))
 
 
-def test_an_option_that_a_command_does_not_have_is_found() -> None:
-    with pytest.raises(AssertionError, match="--never"):
-        check_command(["retrain", "--never"])
+def test_what_is_said_of_services_is_of_those_that_are_there() -> None:
+    text = (DEPLOY.parent / "docs/deploy.md").read_text()
+    lines = re.findall(r"docker compose (?:up -d|restart)(?: --no-deps)?((?: [a-z-]+)+)", text)
+    named = {name for line in lines for name in line.split()}
+    assert len(named) > 10
+    assert named <= services(SECURE).keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wrong"),
+    [
+        (["retrain", "--never"], "--never"),
+        (["never"], "never"),
+        (["serve", "--workers"], "requires an argument"),
+        (["ship", "--never"], "--never"),
+        (["rescan", "--within"], "--within"),
+    ],
+    ids=str,
+)
+def test_what_could_not_be_called_is_found(arguments: list[str], wrong: str) -> None:
+    with pytest.raises(AssertionError, match=wrong):
+        check_command(arguments)

@@ -62,6 +62,7 @@ VALUES: dict[str, tuple[str, str, Any, list[Any]]] = {
         ["http://file:1", "http://env:2", "http://option:3"],
     ),
     "kibana_ca": ('"file.pem"', "env.pem", "option.pem", ["file.pem", "env.pem", "option.pem"]),
+    "beat": ('"file"', "env", "option", ["file", "env", "option"]),
 }
 
 
