@@ -61,7 +61,6 @@ def logs(settings: Settings, files: tuple[IO[bytes], ...]) -> None:
 
     \b
     Example:
-      cardiosentry serve --log-format ecs 2>serve.log
       cardiosentry ship logs serve.log
     """
     from monitoring.elastic.files import log_documents

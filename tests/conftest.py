@@ -96,9 +96,12 @@ def s3() -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """Chromium, one for the whole run; use contexts of your own in it."""
+    """Chromium, for the tests of a file; use contexts of your own in it.
+
+    Not for the whole run: while Playwright is there the thread has a running event loop, and tests that run one fail.
+    """
     from tests.support.console import BrowserUnavailable, chromium  # Playwright is loaded by who looks
 
     with ExitStack() as stack:
