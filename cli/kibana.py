@@ -11,7 +11,10 @@ from contracts.settings import Settings
 
 @click.group
 def command() -> None:
-    """Bring the dashboard and detection rules into Kibana."""
+    """Bring the dashboard and detection rules into Kibana.
+
+    Example: cardiosentry kibana import --kibana https://kibana:5601
+    """
 
 
 @command.command(name="import")

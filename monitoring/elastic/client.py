@@ -44,6 +44,8 @@ def connect(addresses: str, ca: str, environ: Mapping[str, str]) -> Elasticsearc
     if not hosts:
         raise UserError("setting elastic: expected at least one address, got none")
     check_ca("elastic_ca", ca)
+    if ca and any(urlsplit(host).scheme != "https" for host in hosts):
+        raise UserError("setting elastic_ca: expected addresses of https with it, got one of http in elastic")
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # what befalls a request, its caller logs
     return Elasticsearch(
         hosts,

@@ -29,6 +29,7 @@ REFUSED = {
         {"ELASTIC_API_KEY": "hidden", "ELASTIC_USERNAME": "ada", "ELASTIC_PASSWORD": "hidden"},
         "ELASTIC_API_KEY alone",
     ),
+    "a CA without TLS": ("http://localhost:9200", __file__, {}, "expected addresses of https with it"),
     "no CA file": ("https://a:9200", "missing.pem", {}, "elastic_ca"),
     "no key file": ("https://a:9200", "", {"ELASTIC_API_KEY_FILE": "/missing"}, "ELASTIC_API_KEY_FILE"),
 }
