@@ -40,19 +40,22 @@ def chaos(
     with Shipping(broker.bootstrap, prefix, elastic.address, keys, log) as shipping:
         published = 0
         for kill in (*kills, None):
-            part = sent[published : published + size]
-            publish(broker.bootstrap, prefix + PREDICTIONS.name, part)
-            before, published = shipped.count("predictions"), published + len(part)
-            if kill is None:
-                break
-            # It dies with documents of this slice on their way, some of them there and none of them committed.
+            before, part = shipped.count("predictions"), sent[published : published + size]
+            now, later = part[: len(part) // 2], part[len(part) // 2 :]
+            publish(broker.bootstrap, prefix + PREDICTIONS.name, now)
+            published += len(part)
+            # It dies with documents on their way, some of them there and none of them committed; more come meanwhile.
             shipped.wait_for("predictions", before + 1, shipping, DONE_S)
-            print(f"{shipped.count('predictions')} of {published} are there: {kill} is killed", file=sys.stderr)
+            if kill is not None:
+                print(f"{shipped.count('predictions')} of {published} are there: {kill} is killed", file=sys.stderr)
             if kill == "ship":
                 shipping.end(signal.SIGKILL)
-                shipping.start()
-            else:
+            elif kill == "elastic":
                 elastic.kill()
+            publish(broker.bootstrap, prefix + PREDICTIONS.name, later)
+            if kill == "ship":
+                shipping.start()
+            elif kill == "elastic":
                 elastic.start()
         shipped.wait_for("predictions", documents, shipping, DONE_S)
         assert shipping.end() == 0, shipping.text()
