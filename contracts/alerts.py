@@ -4,10 +4,11 @@ The minimal form that detectors fill. Fields and allowed values: Elastic Common 
 https://www.elastic.co/docs/reference/ecs; the technique is of MITRE ATLAS, https://atlas.mitre.org.
 """
 
-from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
+
+from contracts.times import time_text
 
 ECS_VERSION = "9.0.0"
 
@@ -114,7 +115,7 @@ def alert(
     `first_ms` is when what it tells of began. `id` is the same for alerts that tell of the same.
     `ended` says that what was told with these labels is over.
     """
-    at = _time(at_ms)
+    at = time_text(at_ms)
     return Alert(
         timestamp=at,
         event=AlertEvent(
@@ -126,7 +127,7 @@ def alert(
             created=at,
             action="ended" if ended else msgspec.UNSET,
             id=id or msgspec.UNSET,
-            start=msgspec.UNSET if first_ms is None else _time(first_ms),
+            start=msgspec.UNSET if first_ms is None else time_text(first_ms),
             end=msgspec.UNSET if first_ms is None else at,
         ),
         rule=rule,
@@ -134,7 +135,3 @@ def alert(
         message=message,
         labels=labels or {},
     )
-
-
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from contracts.times import Time
+
 ACT_TYPE = "application/vnd.cardiosentry.incident-act.v1+json"
 
 Act = Literal["acknowledge", "assign", "note", "close", "reopen"]
@@ -33,7 +35,7 @@ class IncidentAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     to: Annotated[str, msgspec.Meta(max_length=100)] = ""
     verdict: Verdict | None = None
     note: Annotated[str, msgspec.Meta(max_length=2000)] = ""
-    created_at: Annotated[int, msgspec.Meta(ge=0, le=253402300799000)]
+    created_at: Time
 
     def __post_init__(self) -> None:
         for wanted, got, what in (

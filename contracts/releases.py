@@ -11,6 +11,7 @@ import msgspec
 
 from contracts.features import FeatureTable
 from contracts.reference import ReferenceStatistics
+from contracts.times import Time
 
 Role = Literal["champion", "challenger", "shadow"]
 ROLES: tuple[Role, ...] = ("champion", "challenger", "shadow")
@@ -33,7 +34,6 @@ FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """A plain file name: no path, nothing hidden."""
 FileName = Annotated[str, msgspec.Meta(pattern=f"^{FILE_NAME.pattern}$")]
 KeyId = Sha256
-Time = Annotated[int, msgspec.Meta(ge=0, le=253402300799000)]
 Version = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 

@@ -11,11 +11,11 @@ from datetime import datetime
 
 from contracts.alerts import SEVERITY_NUMBER, Alert, stands_s
 from contracts.incidents import NEXT, IncidentAct, State, Verdict
+from contracts.times import LATEST_MS
 
 KEPT_ALERTS = 200
 """Of one incident so many of the newest are kept, beside the first; the count goes on."""
 
-_MAX_MS = 253402300799000
 _SUBJECT = ("source", "model", "digest", "origin", "worker", "check")
 _SEVERITY = {number: name for name, number in SEVERITY_NUMBER.items()}
 
@@ -159,6 +159,6 @@ def _ms(time: str) -> int:
     """Return a time of an alert; raises `ValueError` for one without its zone or outside the years 1970 to 9999."""
     at = datetime.fromisoformat(time)
     ms = round(at.timestamp() * 1000) if at.tzinfo else -1
-    if not 0 <= ms <= _MAX_MS:
+    if not 0 <= ms <= LATEST_MS:
         raise ValueError("expected a time of the years 1970 to 9999 with its zone")
     return ms

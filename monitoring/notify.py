@@ -6,7 +6,7 @@ is not told again for `stands_s` of its rule. https://prometheus.io/docs/alertin
 
 import tomllib
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from urllib.parse import quote
@@ -15,6 +15,7 @@ import msgspec
 
 from contracts.alerts import SEVERITY_NUMBER, Alert, stands_s
 from contracts.codec import decoder
+from contracts.times import time_text
 
 MAX_OPEN = 5_000
 """Beyond them the one that is open longest is forgotten here; Alertmanager keeps it until it ends."""
@@ -131,8 +132,8 @@ class OpenAlerts:
         return Posted(
             each.labels,
             {**each.annotations, "count": str(each.count)},
-            _time(each.starts_ms),
-            _time(each.until_ms),
+            time_text(each.starts_ms),
+            time_text(each.until_ms),
             self._links.alert_page.replace("{event_id}", quote(each.event_id, safe="")),
         )
 
@@ -141,7 +142,7 @@ def watchdog(service: str, now_ms: int, for_ms: int) -> Posted:
     """Return the alert that stands while all is well, for `for_ms` from now."""
     said = "CardioSentry watches. When this alert is missing, it does not: docs/notifications.md"
     labels = {"alertname": "Watchdog", "severity": "none", "service": service}
-    return Posted(labels, {"summary": said}, _time(now_ms), _time(now_ms + for_ms))
+    return Posted(labels, {"summary": said}, time_text(now_ms), time_text(now_ms + for_ms))
 
 
 @cache
@@ -164,7 +165,3 @@ def _ms(time: str) -> int:
     if at.tzinfo is None:
         raise ValueError("expected a time with its zone")
     return max(0, round(at.timestamp() * 1000))
-
-
-def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

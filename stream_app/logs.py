@@ -3,11 +3,11 @@
 import itertools
 import logging
 import socket
-from datetime import UTC, datetime
 from typing import Literal
 
 from contracts.codec import encode
 from contracts.logs import Host, Log, LogError, LogEvent, LogLine, Node, Process, Service
+from contracts.times import time_text
 
 
 def set_up_logging(name: str, form: Literal["text", "ecs"] = "text") -> None:
@@ -35,9 +35,8 @@ class EcsFormatter(logging.Formatter):
         error = None
         if record.exc_info and record.exc_info[0]:
             error = LogError(record.exc_info[0].__name__, self.formatException(record.exc_info))
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = LogLine(
-            timestamp=at,
+            timestamp=time_text(int(record.created * 1000)),
             event=LogEvent(sequence=next(self._number)),
             log=Log(record.levelname.lower(), record.name),
             service=self._service,

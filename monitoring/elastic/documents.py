@@ -6,7 +6,6 @@ fits every document.
 """
 
 import re
-from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
@@ -154,8 +153,3 @@ def _text(headers: dict[str, bytes], name: str, pattern: str) -> str:
     if len(text) > 400 or not re.fullmatch(pattern, text):
         raise InvalidRecord(Reason.SCHEMA, f"expected the header {name} in its form")
     return text
-
-
-def time_text(at_ms: int) -> str:
-    """Return epoch milliseconds as ECS writes a time."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,6 +12,7 @@ import msgspec
 from contracts.alerts import Alert
 from contracts.errors import UserError
 from contracts.logs import LogLine
+from contracts.times import LATEST_MS
 from contracts.topics import (
     INCIDENT_ACTS,
     MODEL_ALERTS,
@@ -30,7 +31,6 @@ VERSION = 1
 MANAGED_BY = "cardiosentry"
 _NAME = "cardiosentry-"
 _PREFIX = re.compile(r"([a-z0-9][a-z0-9._-]*)?")
-_MAX_MS = 253402300799000  # the last second of the year 9999
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,7 +150,7 @@ class Names:
 
     def index(self, stream: Stream, at_ms: int) -> str:
         """Return the index of a UTC day, epoch milliseconds; `ValueError` outside the years 1970 to 9999."""
-        if not 0 <= at_ms <= _MAX_MS:
+        if not 0 <= at_ms <= LATEST_MS:
             raise ValueError("expected a time of the years 1970 to 9999")
         day = at_ms // 86_400_000
         found = self._days.get((stream.name, day))
