@@ -24,6 +24,10 @@ from elasticsearch import (
 
 from contracts.errors import UserError
 
+KEY_REFUSED = (
+    "expected a key or password that it takes, it refused ours; set ELASTIC_API_KEY, or ELASTIC_USERNAME and "
+    "ELASTIC_PASSWORD (or a file by ELASTIC_API_KEY_FILE, ELASTIC_PASSWORD_FILE)"
+)
 REQUEST_S = 60.0
 CONNECTIONS = 16
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
@@ -70,10 +74,7 @@ def explained(error: Exception) -> UserError:
     """Return in one sentence what a person should know of what the client raised."""
     match error:
         case AuthenticationException():
-            return UserError(
-                "Elasticsearch: expected a key or password that it takes, it refused ours; set ELASTIC_API_KEY, or "
-                "ELASTIC_USERNAME and ELASTIC_PASSWORD (or a file by ELASTIC_API_KEY_FILE, ELASTIC_PASSWORD_FILE)"
-            )
+            return UserError(f"Elasticsearch: {KEY_REFUSED}")
         case AuthorizationException():
             return UserError(
                 "Elasticsearch: expected a key with the rights that docs/shipping.md lists, ours lacks one: "

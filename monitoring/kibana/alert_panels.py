@@ -9,8 +9,8 @@ from monitoring.kibana.queries import ENDS, NOT_ENDED, asked, buckets, over_time
 from monitoring.kibana.rules import ALERTS
 from monitoring.kibana.vega import (
     Spec,
-    bars_over_time,
     data,
+    over_whole_time,
     severity_colour,
     severity_name,
     spec,
@@ -31,7 +31,7 @@ def alerts_over_time() -> Spec:
     url = asked(ALERTS, over_time({"severity": terms("event.severity", 4)}), without=NOT_ENDED)
     named = [severity_name(".part.key")]
     bars = stacked_bars("severity", "severity", severity_colour(), "alerts", named)
-    return bars_over_time(data(url, buckets("time")), bars)
+    return over_whole_time(data(url, buckets("time")), bars)
 
 
 def alerts_by_rule() -> Spec:

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from contracts.errors import UserError
-from monitoring.elastic.client import check_address, check_ca, credentials
+from monitoring.elastic.client import KEY_REFUSED, check_address, check_ca, credentials
 
 REQUEST_S = 120.0
 _RIGHTS = "docs/kibana.md lists the rights"
@@ -75,10 +75,7 @@ class Kibana:
         """Return what a status means; Kibana's own text may repeat what it was sent."""
         match status:
             case 401:
-                return (
-                    "Kibana: expected a key or password that it takes, it refused ours; set ELASTIC_API_KEY, or "
-                    "ELASTIC_USERNAME and ELASTIC_PASSWORD (or a file by ELASTIC_API_KEY_FILE, ELASTIC_PASSWORD_FILE)"
-                )
+                return f"Kibana: {KEY_REFUSED}"
             case 403:
                 return f"Kibana: expected a key that may call {path}, ours may not; {_RIGHTS}"
             case 404:

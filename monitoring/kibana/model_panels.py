@@ -1,8 +1,8 @@
 """Panels of the models: which one scored, what it said, what was told of it, what people did with it. No I/O."""
 
 from monitoring.elastic.streams import AUDIT_STREAM, INCIDENT_STREAM, MODEL_STREAM, PREDICTION_STREAM, Names
-from monitoring.kibana.queries import ENDS, NOT_ENDED, asked, buckets, over_time, terms
-from monitoring.kibana.vega import Spec, bars_over_time, data, spec, stacked_bars, time_axis, whole_time
+from monitoring.kibana.queries import NOT_ENDED, asked, buckets, over_time, terms
+from monitoring.kibana.vega import Spec, data, over_whole_time, points_over_time, spec, stacked_bars, time_axis
 
 _NAMES = Names()
 TRAIL = [_NAMES.pattern(AUDIT_STREAM), _NAMES.pattern(INCIDENT_STREAM)]
@@ -17,7 +17,7 @@ def models() -> Spec:
     url = asked(_PREDICTIONS, over_time({"model": {**terms("cardiosentry.model.digest", 10), "aggs": version}}))
     named = [{"calculate": "datum.part.version.buckets[0].key + ' ' + slice(datum.part.key, 7, 15)", "as": "model"}]
     colour = {"field": "model", "type": "nominal", "title": None, "scale": {"scheme": "tableau10"}}
-    return bars_over_time(data(url, buckets("time")), stacked_bars("model", "model", colour, "predictions", named))
+    return over_whole_time(data(url, buckets("time")), stacked_bars("model", "model", colour, "predictions", named))
 
 
 def scores() -> Spec:
@@ -66,73 +66,25 @@ def drift() -> Spec:
         over_time({"rule": {**terms("rule.id", 10), "aggs": {"statistic": statistic}}}),
         without=NOT_ENDED,
     )
-    return spec(
-        data=data(url, buckets("time")),
-        transform=ENDS,
-        layer=[
-            whole_time(),
-            {
-                "transform": [
-                    {"flatten": ["rule.buckets"], "as": ["rule"]},
-                    {"flatten": ["rule.statistic.buckets"], "as": ["part"]},
-                    {"calculate": "(datum.key + datum.end) / 2", "as": "middle"},
-                ],
-                "mark": {"type": "point", "filled": True, "size": 110, "tooltip": True},
-                "encoding": {
-                    "x": {**time_axis(), "field": "middle"},
-                    "y": {"field": "part.key", "type": "nominal", "title": None, "axis": {"grid": True}},
-                    "color": {
-                        "field": "rule.key",
-                        "type": "nominal",
-                        "title": None,
-                        "scale": {"domain": ["drift", "quality"], "range": ["#54769f", "#d9472b"]},
-                    },
-                    "shape": {"field": "rule.key", "type": "nominal", "title": None, "legend": None},
-                    "tooltip": [
-                        {"field": "key", "type": "temporal", "title": "from", "format": "%d %b %H:%M:%S"},
-                        {"field": "rule.key", "title": "rule"},
-                        {"field": "part.key", "title": "statistic"},
-                        {"field": "part.doc_count", "title": "alerts"},
-                    ],
-                },
-            },
-        ],
+    points = points_over_time(
+        ("rule", "statistic"),
+        "part.key",
+        {"field": "rule.key", "domain": ["drift", "quality"]},
+        {"rule.key": "rule", "part.key": "statistic", "part.doc_count": "alerts"},
     )
+    points["encoding"]["shape"] = {"field": "rule.key", "type": "nominal", "title": None, "legend": None}
+    return over_whole_time(data(url, buckets("time")), points)
 
 
 def audit() -> Spec:
     """What people and pipelines did: releases, revocations, measures and acts on incidents, and what was refused."""
     actions = {**terms("event.action", 20), "aggs": {"outcome": terms("event.outcome", 2)}}
     url = asked(TRAIL, over_time({"action": actions}))
-    return spec(
-        data=data(url, buckets("time")),
-        transform=ENDS,
-        layer=[
-            whole_time(),
-            {
-                "transform": [
-                    {"flatten": ["action.buckets"], "as": ["action"]},
-                    {"flatten": ["action.outcome.buckets"], "as": ["part"]},
-                    {"calculate": "(datum.key + datum.end) / 2", "as": "middle"},
-                    {"calculate": 'datum.part.key == "success" ? "signed" : "refused"', "as": "outcome"},
-                ],
-                "mark": {"type": "point", "filled": True, "size": 110, "tooltip": True},
-                "encoding": {
-                    "x": {**time_axis(), "field": "middle"},
-                    "y": {"field": "action.key", "type": "nominal", "title": None, "axis": {"grid": True}},
-                    "color": {
-                        "field": "outcome",
-                        "type": "nominal",
-                        "title": None,
-                        "scale": {"domain": ["signed", "refused"], "range": ["#54769f", "#d9472b"]},
-                    },
-                    "tooltip": [
-                        {"field": "key", "type": "temporal", "title": "from", "format": "%d %b %H:%M:%S"},
-                        {"field": "action.key", "title": "action"},
-                        {"field": "outcome", "title": "outcome"},
-                        {"field": "part.doc_count", "title": "statements"},
-                    ],
-                },
-            },
-        ],
+    points = points_over_time(
+        ("action", "outcome"),
+        "action.key",
+        {"field": "outcome", "domain": ["signed", "refused"]},
+        {"action.key": "action", "outcome": "outcome", "part.doc_count": "statements"},
     )
+    points["transform"].append({"calculate": 'datum.part.key == "success" ? "signed" : "refused"', "as": "outcome"})
+    return over_whole_time(data(url, buckets("time")), points)

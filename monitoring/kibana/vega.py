@@ -78,9 +78,40 @@ def stacked_bars(
     }
 
 
-def bars_over_time(source: dict[str, Any], bars: Spec) -> Spec:
-    """Return a panel of bars over the whole of the time picker."""
-    return spec(data=source, transform=ENDS, layer=[whole_time(), bars])
+def points_over_time(paths: tuple[str, str], row: str, colour: dict[str, Any], tooltip: dict[str, str]) -> Spec:
+    """Return a layer of points at the middles of the buckets of time, a `row` for each value of a field.
+
+    `paths` are the buckets inside and those inside them, which are `part`; `colour` has a field and its two values;
+    `tooltip` the titles of fields.
+    """
+    outer, inner = paths
+    return {
+        "transform": [
+            {"flatten": [f"{outer}.buckets"], "as": [outer]},
+            {"flatten": [f"{outer}.{inner}.buckets"], "as": ["part"]},
+            {"calculate": "(datum.key + datum.end) / 2", "as": "middle"},
+        ],
+        "mark": {"type": "point", "filled": True, "size": 110, "tooltip": True},
+        "encoding": {
+            "x": {**time_axis(), "field": "middle"},
+            "y": {"field": row, "type": "nominal", "title": None, "axis": {"grid": True}},
+            "color": {
+                "field": colour["field"],
+                "type": "nominal",
+                "title": None,
+                "scale": {"domain": colour["domain"], "range": ["#54769f", "#d9472b"]},
+            },
+            "tooltip": [
+                {"field": "key", "type": "temporal", "title": "from", "format": "%d %b %H:%M:%S"},
+                *({"field": field, "title": title} for field, title in tooltip.items()),
+            ],
+        },
+    }
+
+
+def over_whole_time(source: dict[str, Any], layer: Spec) -> Spec:
+    """Return a panel of a layer over the whole of the time picker."""
+    return spec(data=source, transform=ENDS, layer=[whole_time(), layer])
 
 
 def severity_colour() -> dict[str, Any]:
