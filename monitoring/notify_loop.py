@@ -11,17 +11,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from contracts.alerts import STANDS_AT_MOST_S
-from contracts.errors import RetryableError, UserError
+from contracts.errors import RetryableError
 from contracts.topics import EVENTS, MODEL_ALERTS, OUTCOMES, SECURITY_ALERTS, SIGNALS
 from monitoring.meters import Meters
 from monitoring.notify import Links, OpenAlerts, watchdog
 from monitoring.notify_alertmanager import Alertmanager
 from monitoring.notify_alive import Place, Stream
-from monitoring.reader import TopicReader
+from monitoring.reader import TopicReader, good
 
 log = logging.getLogger("cardiosentry.notify")
 
@@ -94,17 +94,13 @@ class Notifier:
 
     def _take(self, messages: Sequence[Message]) -> None:
         rules: Counter[str] = Counter()
-        for message in messages:
-            error = message.error()
-            if error is None:
-                place, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
-                if offset < self._read.get(place, offset + 1):
-                    continue  # fetched before a rebalance that gave the partition away, or gave it again
-                rules[_take(self._open[place], message, taken=False)] += 1
-                self._read[place] = offset + 1
-                self._untaken = True
-            elif error.fatal() or error.code() in _REFUSED:
-                raise UserError(f"topic {message.topic()}: expected to read it, the broker said: {error.str()}")
+        for message in good(messages):
+            place, offset = (message.topic() or "", message.partition() or 0), message.offset() or 0
+            if offset < self._read.get(place, offset + 1):
+                continue  # fetched before a rebalance that gave the partition away, or gave it again
+            rules[_take(self._open[place], message, taken=False)] += 1
+            self._read[place] = offset + 1
+            self._untaken = True
         for rule, count in rules.items():
             log.info("records rule=%s count=%d", rule or "none, left out", count)
 
@@ -171,9 +167,6 @@ class Notifier:
         for each in partitions:
             self._open.pop((each.topic, each.partition), None)
             self._read.pop((each.topic, each.partition), None)
-
-
-_REFUSED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED}
 
 
 def _next(consumer: Consumer) -> list[Message]:

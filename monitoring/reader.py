@@ -1,7 +1,7 @@
 """Reads topics from the outside: committed records only, no consumer group left behind."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -14,7 +14,7 @@ _TIMEOUT_S = 10.0
 _TAIL = -2000  # librdkafka's RD_KAFKA_OFFSET_TAIL(n) is this minus n; the beginning, where there are fewer
 _QUIET_S = 60.0
 
-REFUSED = {
+_REFUSED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError._AUTO_OFFSET_RESET,  # records that were asked for are gone, and the property says not to go on
@@ -24,6 +24,18 @@ REFUSED = {
 _Place = tuple[str, int]
 Places = dict[_Place, tuple[int, int]]
 """By topic and partition, the first offset and the one to stop before."""
+
+
+def good(messages: Iterable[Message]) -> Iterator[Message]:
+    """Yield the records of what a consumer gave; raises `UserError` for an error that no waiting mends."""
+    for message in messages:
+        error = message.error()
+        if error is None:
+            yield message
+        elif error.fatal() or error.code() in _REFUSED:
+            raise UserError(
+                f"topic {message.topic()}: expected to read it, the broker said: {said(error.name(), error.str())}"
+            )
 
 
 def headers(message: Message) -> dict[str, bytes]:
@@ -90,16 +102,7 @@ class TopicReader:
         if first is None:
             return []
         rest = self._consumer.consume(at_most - 1, 0) if at_most > 1 else []
-        good = []
-        for message in (first, *rest):
-            error = message.error()
-            if error is None:
-                good.append(message)
-            elif error.fatal() or error.code() in REFUSED:
-                raise UserError(
-                    f"topic {message.topic()}: expected to read it, the broker said: {said(error.name(), error.str())}"
-                )
-        return good
+        return list(good((first, *rest)))
 
     def skip_to_end(self) -> None:
         """Pass over what has not been read yet, in every partition."""

@@ -8,17 +8,16 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 
 from contracts.errors import InvalidRecord, UserError
-from contracts.refusals import said
 from monitoring.elastic.bulk import MAX_BYTES, Bulk, Document, Stopped
 from monitoring.elastic.records import Read, Reject, reject
-from monitoring.reader import REFUSED
+from monitoring.reader import good
 
 log = logging.getLogger("cardiosentry")
 
@@ -90,7 +89,7 @@ class Lane:
                 while not self._stop.is_set():
                     self.turned_at = time.monotonic()
                     self._pause_when_full()
-                    self._send(self._poll(), pool)
+                    self._send(good(self._consumer.consume(AT_ONCE, _WAIT_S)), pool)
                     self._commit_done()
                     self._measure_lag()
                 self._finish()
@@ -128,19 +127,7 @@ class Lane:
             (self._consumer.pause if full else self._consumer.resume)(places)
             self._paused = full
 
-    def _poll(self) -> list[Message]:
-        good = []
-        for message in self._consumer.consume(AT_ONCE, _WAIT_S):
-            error = message.error()
-            if error is None:
-                good.append(message)
-            elif error.fatal() or error.code() in REFUSED:
-                raise UserError(
-                    f"topic {message.topic()}: expected to read it, the broker said: {said(error.name(), error.str())}"
-                )
-        return good
-
-    def _send(self, messages: Sequence[Message], pool: ThreadPoolExecutor) -> None:
+    def _send(self, messages: Iterable[Message], pool: ThreadPoolExecutor) -> None:
         """Send what was read, in requests of at most 5 MB."""
         documents: list[tuple[Message, Document | InvalidRecord]] = []
         size = 0
