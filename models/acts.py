@@ -28,9 +28,9 @@ class Witnesses:
         self._add(first.root)
 
     def follow(self, log: ReleaseLog) -> None:
-        """Take the trust roots of a log, which began with the same one."""
+        """Take the trust roots of a log, which began with the same one; one that is behind changes nothing."""
         for entry in log.entries:
-            if isinstance(entry.statement, TrustRoot):
+            if isinstance(entry.statement, TrustRoot) and entry.statement.version > self._version:
                 self._add(entry.statement)
 
     def verify(self, content: bytes, written_ms: int) -> tuple[IncidentAct, str]:
@@ -59,6 +59,7 @@ class Witnesses:
         return act, ", ".join(sorted(self._persons[key][0] + GONE * (key in self._left) for key in signed_by))
 
     def _add(self, root: TrustRoot) -> None:
+        self._version = root.version
         persons = {key: signer for key, signer in root.signers.items() if signer.kind == "person"}
         for key in self._persons.keys() - persons.keys():
             self._left.setdefault(key, root.created_at)

@@ -162,6 +162,19 @@ def test_what_somebody_did_who_left_stays_done_and_his_key_does_nothing_more() -
         witnesses.verify(sign_act(later, BOB.key), NOW_MS)
 
 
+def test_a_log_that_is_behind_does_not_bring_back_who_left() -> None:
+    ahead, behind = ReleaseLog(TRUST), ReleaseLog(TRUST)
+    renewed = sign_next(TRUST.root, ADA.key, now_ms=NOW_MS)
+    for log in (ahead, behind):
+        log.read(renewed)
+    ahead.read(sign_next(without_signer(ahead.trust.root, "Bob"), ADA.key, now_ms=NOW_MS))
+    witnesses = Witnesses(TRUST)
+    for log in (ahead, behind):
+        witnesses.follow(log)
+    with pytest.raises(ModelRejected, match="expected the signature of a person"):
+        witnesses.verify(sign_act(DONE, BOB.key), NOW_MS)
+
+
 def test_an_incident_that_is_opened_again_takes_no_alerts_of_the_one_after_it() -> None:
     id = only(gather([told(0)], [])).id
     acts = [act(id, "close", 4, verdict="benign"), act(id, "reopen", 9)]
