@@ -14,19 +14,18 @@ import numpy as np
 from contracts.errors import ModelRejected, RetryableError
 from contracts.features import FeatureTable
 from contracts.reference import FEATURES, JOINT, MISSING, PERFORMANCE, SCORE, Column, ReferenceStatistics
-from contracts.releases import DAY_MS, ROLES, Baseline, Release, TrustRoot
+from contracts.releases import DAY_MS, Release
 from contracts.settings import Settings
 from models.bundle import MANIFEST_FILE, Manifest
-from models.lifecycle import stages, trail
+from models.lifecycle import standings
 from models.release_log import ReleaseLog
 from models.roots import read_root
 from models.shift import ShiftStatistics
-from models.store import open_store
+from models.store import fetch_file, open_store
 from monitoring.console.board import Models, ShownModel
 from monitoring.console.drift import Reference, ShownColumn
 from stream_app.detectors.rules import DETECTORS
 
-_ORDER = ("champion", "challenger", "shadow", "stored", "gated", "candidate", "retired", "revoked")
 _MOST = 12
 _TOGETHER = {
     FEATURES: "All features, a little of each",
@@ -59,40 +58,33 @@ class ReleaseCatalogue:
         return Models(rows, reference.columns, dict(reference.together), reference.baseline), reference
 
     def _rows(self) -> tuple[ShownModel, ...]:
-        found = stages(self._log.entries, shadows=self._shadows)
-        came = {each.digest: each.entry for each in trail(self._log.entries, shadows=self._shadows)}
         rows = []
-        for digest, stage in sorted(found.items(), key=lambda item: _ORDER.index(item[1])):
-            entry = came[digest]
-            releases = [each for role in ROLES for each in self._log.releases(role) if each.digest == digest]
-            newest = max((each for each in releases if each.role == stage), key=lambda each: each.version, default=None)
-            manifest = self._manifest(newest) if newest else None
-            statement = entry.statement
+        for each in standings(self._log, shadows=self._shadows)[:_MOST]:
+            release, entry = each.release, each.entry
+            manifest = self._manifest(release) if release else None
             rows.append(
                 ShownModel(
-                    stage=stage,
-                    digest=digest,
-                    since=statement.created_at,
-                    until=newest.expires_at if newest else None,
+                    stage=each.stage,
+                    digest=each.digest,
+                    since=entry.statement.created_at,
+                    until=release.expires_at if release else None,
                     signed_by=entry.signed_by,
-                    reason="" if isinstance(statement, TrustRoot | Baseline) else statement.reason,
-                    release=newest.version if newest else None,
+                    reason=entry.reason,
+                    release=release.version if release else None,
                     name=manifest.name if manifest else None,
                     version=manifest.version if manifest else None,
                     auc=manifest.evaluation.auc if manifest else None,
                     threshold=manifest.threshold if manifest else None,
                 )
             )
-        return tuple(rows[:_MOST])
+        return tuple(rows)
 
     def _manifest(self, release: Release) -> Manifest | None:
         """Return a released bundle's manifest; None while the store has none, which is asked again later."""
         if release.digest not in self._manifests:
-            (file,) = (file for file in release.files if file.name == MANIFEST_FILE)
             with suppress(RetryableError, ModelRejected, msgspec.DecodeError):
-                self._manifests[release.digest] = msgspec.json.decode(
-                    self._store.get(file.sha256, file.size), type=Manifest
-                )
+                content = fetch_file(self._store, release, MANIFEST_FILE)
+                self._manifests[release.digest] = msgspec.json.decode(content, type=Manifest)
         return self._manifests.get(release.digest)
 
     def _reference_of(self, champion: Release) -> Reference | None:

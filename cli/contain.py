@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -113,10 +112,11 @@ def list_(settings: Settings) -> None:
     from cli.releasing import read_releases
     from cli.tables import print_table, when
 
-    rows = []
-    for entry in read_releases(settings).measures():
-        act: Any = entry.statement
-        rows.append((act.measure, act.subject, when(act.created_at), ", ".join(entry.signed_by), act.reason))
+    rows = [
+        (act.measure, act.subject, when(act.created_at), ", ".join(entry.signed_by), act.reason)
+        for entry in read_releases(settings).measures()
+        for act in (entry.statement,)
+    ]
     print_table(("measure", "of", "since", "signed by", "reason"), rows)
 
 

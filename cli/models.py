@@ -13,7 +13,7 @@ from contracts.errors import UserError
 from contracts.releases import ROLES, Baseline, Containment, Release, Revocation, Step, TrustRoot
 from contracts.settings import Settings
 from models.lifecycle import Transition
-from models.release_log import Entry, Statement
+from models.release_log import Entry
 
 
 @click.group
@@ -33,27 +33,22 @@ def list_(settings: Settings) -> None:
     from cli.placement import placements
     from cli.releasing import now_ms, read_releases
     from cli.tables import print_table, when
-    from models.lifecycle import stages, trail
+    from models.lifecycle import standings
 
     log = read_releases(settings)
     now, scored = now_ms(), placements(settings)
-    came = {transition.digest: transition.entry for transition in trail(log.entries, shadows=settings.shadows)}
-    order = ("champion", "challenger", "shadow")
-    found = stages(log.entries, shadows=settings.shadows).items()
     rows = []
-    for digest, stage in sorted(found, key=lambda item: order.index(item[1]) if item[1] in order else len(order)):
-        entry = came[digest]
-        releases = [release for role in ROLES for release in log.releases(role) if release.digest == digest]
-        newest = max((each for each in releases if each.role == stage), key=lambda each: each.version, default=None)
+    for each in standings(log, shadows=settings.shadows):
+        release = each.release
         rows.append(
             (
-                f"{stage} {newest.version}" if newest else stage,
-                when(entry.statement.created_at),
-                ("ended " * (now >= newest.expires_at) + when(newest.expires_at)[:10]) if newest else "",
-                _where(scored[digest], now) if digest in scored and stage in order else "",
-                digest[:19],
-                ", ".join(entry.signed_by),
-                _reason(entry.statement),
+                f"{each.stage} {release.version}" if release else each.stage,
+                when(each.entry.statement.created_at),
+                ("ended " * (now >= release.expires_at) + when(release.expires_at)[:10]) if release else "",
+                _where(scored[each.digest], now) if each.digest in scored and release else "",
+                each.digest[:19],
+                ", ".join(each.entry.signed_by),
+                each.entry.reason,
             )
         )
     print_table(("stage", "since", "until", "scored last", "digest", "signed by", "reason"), rows)
@@ -130,15 +125,14 @@ def diff(settings: Settings, a: str, b: str) -> None:
 def _find(settings: Settings, digest: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from cli.releasing import read_releases
     from models.bundle import MANIFEST_FILE
-    from models.store import open_store
+    from models.store import fetch_file, open_store
 
     log = read_releases(settings)
     found = [release for role in ROLES for release in log.releases(role) if release.digest.startswith(digest)]
     if len({release.digest for release in found}) != 1:
         count = len({release.digest for release in found})
         raise UserError(f"{digest}: expected the digest of one released bundle, or its beginning; got {count}")
-    (manifest,) = (file for file in found[0].files if file.name == MANIFEST_FILE)
-    content = open_store(settings.store).get(manifest.sha256, manifest.size)
+    content = fetch_file(open_store(settings.store), found[0], MANIFEST_FILE)
     return [msgspec.to_builtins(release) for release in found], msgspec.json.decode(content)
 
 
@@ -161,15 +155,11 @@ def _timeline_rows(entry: Entry, changes: Sequence[Transition]) -> Iterator[tupl
             said, digest = f"{'end of ' * statement.lifted}{statement.measure} {statement.subject}", ""
         case Step():
             said, digest = statement.stage, statement.digest
-    head, tail = (when(statement.created_at), said), (", ".join(entry.signed_by), _reason(statement))
+    head, tail = (when(statement.created_at), said), (", ".join(entry.signed_by), entry.reason)
     for change in changes:
         yield (*head, change.digest, change.before or "", change.after, "" if change.by_the_table else "!", *tail)
     if not changes:
         yield (*head, digest, "", "", "", *tail)
-
-
-def _reason(statement: Statement) -> str:
-    return "" if isinstance(statement, TrustRoot) else statement.reason
 
 
 def _where(place: Placement, now_ms: int) -> str:

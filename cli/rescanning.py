@@ -20,7 +20,7 @@ from models.pipeline.run import write_whole
 from models.pipeline.scanners.policy import SecurityPolicy
 from models.pipeline.scanners.scan import scan
 from models.pipeline.scanners.tree import Paths
-from models.store import open_store
+from models.store import fetch, open_store
 
 RULE = Rule("rescan-finding", "A scan found what was not there before", "1", "docs/runbooks/rescan-finding.md")
 
@@ -58,8 +58,8 @@ def _fetch_live(settings: Settings, directory: Path) -> list[str]:
     for digest, release in live.items():
         place = directory / digest.removeprefix("sha256:")[:12]
         place.mkdir()
-        for file in release.files:
-            (place / file.name).write_bytes(store.get(file.sha256, file.size))
+        for name, content in fetch(store, release).items():
+            (place / name).write_bytes(content)
     return sorted(live)
 
 

@@ -16,7 +16,7 @@ from cli.collecting import collect_topics
 from cli.releasing import announce, now_ms, read_releases, release_bundle
 from contracts.errors import UserError
 from contracts.heart_disease import HEART_DISEASE
-from contracts.releases import Containment, Release
+from contracts.releases import Release
 from contracts.settings import Settings
 from models.bom import BOM_FILE, bill_of_materials
 from models.bundle import MANIFEST_FILE, MODEL_FILE, Manifest, decode_manifest, encode_manifest, write_bundle
@@ -45,7 +45,7 @@ from models.release_log import ReleaseLog
 from models.scorer import Scorer
 from models.sealing import PrivateKey, load_public_key
 from models.sign import signer
-from models.store import open_store
+from models.store import fetch, open_store
 from models.train import DEFAULT_SEED, assemble, scorer_of
 from models.verify import read_bundle, verify_files
 
@@ -259,8 +259,7 @@ class Retraining:
         if not found:
             return None
         release: Release = found[0]
-        store = open_store(self.settings.store)
-        files = {file.name: store.get(file.sha256, file.size) for file in release.files}
+        files = fetch(open_store(self.settings.store), release)
         verified = verify_files(files, self._log.trust_of(release).pems, where=Path("champion"))
         learnt = self._learnt(workspace, release.digest, verified.manifest)
         return Champion(Scorer(verified).score, verified.manifest.threshold, learnt)
@@ -297,11 +296,8 @@ def check_freeze(settings: Settings) -> None:
     """Raise `UserError` while retraining is frozen."""
     entry = read_releases(settings).in_force("freeze-retraining")
     if entry is not None:
-        assert isinstance(entry.statement, Containment)  # noqa: S101 - a measure is no other statement
         by = ", ".join(entry.signed_by)
-        raise UserError(
-            f"retraining is frozen by {by}: {entry.statement.reason}; `cardiosentry contain thaw` lets it go on"
-        )
+        raise UserError(f"retraining is frozen by {by}: {entry.reason}; `cardiosentry contain thaw` lets it go on")
 
 
 def _rows(snapshot: Snapshot) -> Rows:

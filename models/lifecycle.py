@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
-from contracts.releases import Release, Revocation, Role, Step
-from models.release_log import Entry
+from contracts.releases import ROLES, Release, Revocation, Role, Step
+from models.release_log import Entry, ReleaseLog
 
 Stage = Literal["candidate", "gated", "stored", "shadow", "challenger", "champion", "retired", "revoked"]
 
 _IN_USE: tuple[Stage, ...] = ("shadow", "challenger", "champion")
+_SHOWN: tuple[Stage, ...] = (*reversed(_IN_USE), "stored", "gated", "candidate", "retired", "revoked")
 
 NEXT: Mapping[Stage, tuple[Stage, ...]] = {
     "candidate": ("gated", "revoked"),
@@ -81,6 +82,28 @@ def stages(entries: Sequence[Entry], *, shadows: int) -> dict[str, Stage]:
     for entry in entries:
         bundles.take(entry)
     return bundles.stages()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a bundle stands: by which statement it came there, and its newest release to the role that it holds."""
+
+    digest: str
+    stage: Stage
+    entry: Entry
+    release: Release | None
+
+
+def standings(log: ReleaseLog, *, shadows: int) -> list[Standing]:
+    """Return where every bundle stands, those in use first; `shadows` is how many of them score at a time."""
+    came = {each.digest: each.entry for each in trail(log.entries, shadows=shadows)}
+    found = sorted(stages(log.entries, shadows=shadows).items(), key=lambda item: _SHOWN.index(item[1]))
+    return [Standing(digest, stage, came[digest], _newest(log, digest, stage)) for digest, stage in found]
+
+
+def _newest(log: ReleaseLog, digest: str, stage: Stage) -> Release | None:
+    releases = (each for role in ROLES if role == stage for each in reversed(log.releases(role)))
+    return next((each for each in releases if each.digest == digest), None)
 
 
 def trail(entries: Sequence[Entry], *, shadows: int) -> Iterator[Transition]:

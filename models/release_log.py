@@ -51,6 +51,18 @@ class Entry:
     statement: Statement
     signed_by: tuple[str, ...]
 
+    @property
+    def reason(self) -> str:
+        """Why, in the signers' words; empty for a trust root."""
+        return "" if isinstance(self.statement, TrustRoot) else self.statement.reason
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureEntry(Entry):
+    """A measure against an incident that was accepted."""
+
+    statement: Containment
+
 
 class ReleaseLog:
     """The accepted statements so far, and what follows from them.
@@ -66,7 +78,7 @@ class ReleaseLog:
         self._releases: dict[Role, list[Release]] = {role: [] for role in ROLES}
         self._baselines: dict[str, Baseline] = {}
         self.contained = Contained()
-        self._measures: dict[tuple[Measure, str], Entry] = {}
+        self._measures: dict[tuple[Measure, str], MeasureEntry] = {}
         self._trust_of: dict[tuple[Role, int], Trust] = {}
         self._seen: set[bytes] = set()
 
@@ -112,19 +124,19 @@ class ReleaseLog:
         newest = self._baselines.get(digest)
         return newest.version + 1 if newest else 1
 
-    def in_force(self, measure: Measure, subject: str = EVERYTHING) -> Entry | None:
+    def in_force(self, measure: Measure, subject: str = EVERYTHING) -> MeasureEntry | None:
         """Return the statement by which a measure is in force, None where it is not."""
         entry = self._measures.get((measure, subject))
-        return entry if entry and not _act(entry).lifted else None
+        return entry if entry and not entry.statement.lifted else None
 
-    def measures(self) -> Sequence[Entry]:
+    def measures(self) -> Sequence[MeasureEntry]:
         """Return the statements of all measures in force."""
-        return [entry for entry in self._measures.values() if not _act(entry).lifted]
+        return [entry for entry in self._measures.values() if not entry.statement.lifted]
 
     def next_measure_version(self, measure: Measure, subject: str) -> int:
         """Return the version that the next statement of a measure takes."""
         entry = self._measures.get((measure, subject))
-        return _act(entry).version + 1 if entry else 1
+        return entry.statement.version + 1 if entry else 1
 
     def next_version(self, role: Role) -> int:
         """Return the version that the next release of a role takes."""
@@ -154,9 +166,9 @@ class ReleaseLog:
                 self._baselines[baseline.digest] = baseline
                 return Entry(baseline, _names(self.trust.root.signers, by))
             case kind if kind == CONTAINMENT_TYPE:
-                acts = {subject: _act(entry).version for subject, entry in self._measures.items()}
+                acts = {subject: entry.statement.version for subject, entry in self._measures.items()}
                 act, by = verify_containment(self.trust, content, acts)
-                entry = Entry(act, _names(self.trust.root.signers, by))
+                entry = MeasureEntry(act, _names(self.trust.root.signers, by))
                 self._measures[act.measure, act.subject] = entry
                 self.contained = Contained(self._subjects("block-source"), self._subjects("revoke-key"))
                 return entry
@@ -167,7 +179,7 @@ class ReleaseLog:
                 raise ModelRejected("record: expected a statement about a model or a trust root, got another")
 
     def _subjects(self, measure: Measure) -> frozenset[str]:
-        return frozenset(_act(entry).subject for entry in self.measures() if _act(entry).measure == measure)
+        return frozenset(each.statement.subject for each in self.measures() if each.statement.measure == measure)
 
     def _check_freeze(self, release: Release, by: Iterable[str]) -> None:
         """While retraining is frozen a release needs a person who may release it among its signers."""
@@ -178,11 +190,6 @@ class ReleaseLog:
                 f"release {release.role} {release.version}: expected a person among its signers while retraining is "
                 "frozen, got none"
             )
-
-
-def _act(entry: Entry) -> Containment:
-    assert isinstance(entry.statement, Containment)  # noqa: S101 - `_measures` holds no other
-    return entry.statement
 
 
 def _names(signers: Mapping[str, Signer], keys: Iterable[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from contracts.errors import ModelRejected, RetryableError, UserError
+from contracts.releases import Release
 
 
 class Store(Protocol):
@@ -76,6 +77,17 @@ def open_store(text: str) -> Store:
     from models.store_s3 import S3Store  # whoever uses a directory does not wait for what S3 needs
 
     return S3Store(text)
+
+
+def fetch(store: Store, release: Release) -> dict[str, bytes]:
+    """Return a release's files by their names; raises as `Store.get`."""
+    return {file.name: store.get(file.sha256, file.size) for file in release.files}
+
+
+def fetch_file(store: Store, release: Release, name: str) -> bytes:
+    """Return one file of a release; raises as `Store.get`."""
+    (file,) = (file for file in release.files if file.name == name)
+    return store.get(file.sha256, file.size)
 
 
 def checked(content: bytes, sha256: str, size: int) -> bytes:

@@ -12,7 +12,7 @@ from contracts.releases import Release, table_digest
 from models.provenance import PROVENANCE, check_chain
 from models.release_log import ReleaseLog
 from models.scorer import Scorer
-from models.store import Store
+from models.store import Store, fetch
 from models.trust import check_files
 from models.verify import verify_files
 from stream_app.decode import Decoder
@@ -32,7 +32,7 @@ class Loader:
 
     def __call__(self, release: Release) -> LoadedModel:
         """Return the model; raises `ModelRejected` for a check that fails, `RetryableError` for an absent store."""
-        files = {file.name: self._store.get(file.sha256, file.size) for file in release.files}
+        files = fetch(self._store, release)
         check_files(release, files)
         where = Path(f"release {release.role} {release.version}")
         trust = self._releases.trust_of(release)
