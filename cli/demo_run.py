@@ -152,7 +152,8 @@ class Demo:
         }
         command = ("serve", "--no-require-mac", *_FAST_FETCH_OPTION, *_options(options))
         with _process(command, self._log) as worker:
-            self._wait_until_ready(worker, f"http://127.0.0.1:{port}/health/ready")
+            _say("the worker verifies the model and joins …")
+            self._wait_until_ready(worker, f"http://127.0.0.1:{port}/health/ready", self._log)
             yield worker
 
     @contextmanager
@@ -167,20 +168,23 @@ class Demo:
             "--keys": self._keys,
             "--console-port": self._console_port,
         }
-        with _process(("console", *_FAST_FETCH_OPTION, *_options(options)), self._directory / "console.log"):
+        log = self._directory / "console.log"
+        with _process(("console", *_FAST_FETCH_OPTION, *_options(options)), log) as console:
             page = f"http://127.0.0.1:{self._console_port}"
-            _say(f"console {page}")
+            if self._wait_until_ready(console, f"{page}/health", log):
+                _say(f"console {page}")
             yield page
 
-    def _wait_until_ready(self, worker: "subprocess.Popen[bytes]", page: str) -> None:
-        _say("the worker verifies the model and joins …")
+    def _wait_until_ready(self, process: "subprocess.Popen[bytes]", page: str, log: Path) -> bool:
+        """Wait until a page answers; return False where the demo is stopped before that. Raises `UserError`."""
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not self._stopped.wait(0.1):
-            if worker.poll() is not None or time.monotonic() > deadline:
-                raise UserError(f"demo: expected a worker that gets ready, its log:\n{self._log.read_text()[-2000:]}")
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise UserError(f"demo: expected an answer at {page}, the log:\n{log.read_text()[-2000:]}")
             with suppress(OSError), urllib.request.urlopen(page, timeout=1) as answer:  # noqa: S310 - our own page
                 if answer.status == 200:
-                    return
+                    return True
+        return False
 
     def _watch(self, address: str, reader: TopicReader, worker: "subprocess.Popen[bytes]", view: LiveView) -> None:
         produce = partial(self._produce, address, view)

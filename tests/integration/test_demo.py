@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from cli.attacks import DEMO_ATTACKS
 from cli.main import cardiosentry
 from monitoring.tally import Summary
-from tests.support.serving import ROOT, command, environment
+from tests.support.serving import ROOT, command, environment, get
+from tests.support.watchdog import Watchdog
 
 ATTACKS: list[tuple[list[str], dict[str, int]]] = [
     ([], {}),
@@ -26,18 +27,32 @@ LATER = {"unlike-training"}
 
 @pytest.mark.parametrize(("attack", "alerts"), ATTACKS, ids=["calm", "tampered release", "replay", "extraction"])
 def test_the_demo_runs_for_a_script_and_accounts_for_every_event(attack: list[str], alerts: dict[str, int]) -> None:
-    done = subprocess.run(
+    process = subprocess.Popen(
         command("demo", "--seconds", "6", "--json", *attack),
         cwd=ROOT,
         env=environment(),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=180,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    line = done.stdout.splitlines()[-1]
+    watchdog = Watchdog(process.pid)
+    try:
+        assert process.stderr
+        said, console = "", None
+        for heard in process.stderr:
+            said += heard
+            if console := re.fullmatch(r"console (http://\S+)\n", heard):
+                break
+        assert console, said
+        assert get(f"{console[1]}/health") == (200, "ok\n")  # when its address is printed it listens
+        shown, rest = process.communicate(timeout=180)
+    finally:
+        process.terminate()
+        process.wait(60)
+        watchdog.dismiss()
+    assert process.returncode == 0, said + rest
+    assert "Traceback" not in said + rest
+    line = shown.splitlines()[-1]
     assert set(json.loads(line)) == set(Summary.__struct_fields__)
     summary = msgspec.json.decode(line, type=Summary)
     assert summary.events_sent > 100
