@@ -8,7 +8,8 @@ from contracts.settings import Settings
 
 @click.command
 @setting_options(
-    "bootstrap", "topic_prefix", "keys", "store", "shadows", "false_alarm_days", "console_host", "console_port"
+    *("bootstrap", "topic_prefix", "keys", "store", "shadows", "false_alarm_days", "console_host", "console_port"),
+    *("web_host", "metrics_port"),
 )
 def command(settings: Settings) -> None:
     """Serve one page: rate and latency, risks, drift beside the reference, alerts, models, quarantine.
@@ -29,6 +30,13 @@ def command(settings: Settings) -> None:
     from contracts.access import CONSOLE
     from monitoring.console.access import Access
     from monitoring.console.run import run
+    from monitoring.meters import Meters
+
+    meters = Meters()
+
+    def started(address: str) -> None:
+        meters.serve(settings.web_host, settings.metrics_port)
+        click.echo(f"console {address}")
 
     access = Access(read_console_token(Path(settings.keys), os.environ), settings.console_host)
     catalogue = ReleaseCatalogue(settings)
@@ -41,5 +49,6 @@ def command(settings: Settings) -> None:
         read_runbooks(),
         host=settings.console_host,
         port=settings.console_port,
-        started=lambda address: click.echo(f"console {address}"),
+        meters=meters,
+        started=started,
     )

@@ -30,12 +30,14 @@ from models.pipeline.snapshot import MANIFEST_FILE, Manifest, Places
 from models.pipeline.triggers import Situation, Told, TriggerPolicy
 from models.pipeline.triggers import due as reason_to_retrain
 from models.pipeline.webhook import MAX_BODY_BYTES, Host, Unbelieved, Unreadable, check_headers, read_request
+from monitoring.meters import Meters
 from monitoring.reader import TopicReader
 
 log = logging.getLogger("cardiosentry")
 
 SECRET_FILE = "webhook.secret"  # noqa: S105 - the file's name
 _SAID = {0: "released", EXIT_REFUSED: "a gate said no", EXIT_BUSY: "waiting: another run is under way"}
+_REASONS = ("timer", "outcomes", "alert", "commit")
 _COMMITS_FILE = "commits.json"
 _BODIES, _BODY_S = 2, 30.0  # read at a time, of 25 MB each at most
 _AGAIN_S = 600.0  # until a run that broke is gone on with
@@ -44,10 +46,12 @@ _AGAIN_S = 600.0  # until a run that broke is gone on with
 class Triggers:
     """Begins the runs of an `order` when `policy` calls for one, looking every `look_s` seconds.
 
-    `beat` is called at each look, and often while a run is under way.
+    `beat` is called at each look, and often while a run is under way; `meters` are given what to show.
     """
 
-    def __init__(self, order: Order, policy: TriggerPolicy, look_s: float, beat: Callable[[], None]) -> None:
+    def __init__(
+        self, order: Order, policy: TriggerPolicy, look_s: float, beat: Callable[[], None], meters: Meters
+    ) -> None:
         self._order = order
         self._beat = beat
         self._policy = policy
@@ -56,6 +60,13 @@ class Triggers:
         self._called = asyncio.Event()
         self._broke_at = float("-inf")
         self._said = ""
+        self._looked_at, self._running, self._frozen = 0.0, False, False
+        self._begun = dict.fromkeys(_REASONS, 0)
+        meters.add("cardiosentry_triggers_looked_timestamp_seconds", lambda: {"": self._looked_at})
+        meters.add("cardiosentry_triggers_running", lambda: {"": self._running})
+        meters.add("cardiosentry_triggers_frozen", lambda: {"": self._frozen})
+        meters.add("cardiosentry_triggers_commits_waiting", lambda: {"": len(self._commits)})
+        meters.add("cardiosentry_triggers_runs_total", lambda: self._begun)
 
     async def run(self, serve: Callable[[], AbstractAsyncContextManager[None]] | None = None) -> None:
         """Look for reasons until SIGINT or SIGTERM; a run under way is ended then, and gone on with at the next start.
@@ -88,7 +99,10 @@ class Triggers:
             self._called.clear()
             self._beat()
             try:
-                await self._look()
+                order = await self._look()
+                self._looked_at = time.time()
+                if order is not None:
+                    await self._retrain(order)
             except (UserError, RetryableError, KafkaException, OSError, ValueError) as error:  # a broker comes back
                 self._say(f"cannot tell whether to retrain: {error}")
             try:
@@ -96,28 +110,31 @@ class Triggers:
             except TimeoutError:
                 continue
 
-    async def _look(self) -> None:
-        """Begin a run, or go on with one, if that is called for now."""
+    async def _look(self) -> Order | None:
+        """Return a run to begin or to go on with, None where nothing calls for one now or a freeze forbids it."""
         order, resume = self._order, None
         if time.monotonic() - self._broke_at <= _AGAIN_S:
-            return
+            return None
         if not self._commits and pipeline.unfinished(order.runs):
             reasons, resume = pipeline.read_run(pipeline.all_runs(order.runs)[-1]).triggers, "last"
         else:
             due = None if self._commits else await asyncio.to_thread(self._due)
             reasons = (*self._commits, *filter(None, (due,)))
         if not reasons:
-            return
+            self._frozen = False
+            return None
         frozen = (await asyncio.to_thread(read_releases, order.settings)).in_force("freeze-retraining")
+        self._frozen = frozen is not None
         if frozen is not None:
             self._say(f"retraining is frozen by {', '.join(frozen.signed_by)}")
-        else:
-            await self._retrain(order.of(*reasons, resume=resume))
+            return None
+        return order.of(*reasons, resume=resume)
 
     async def _retrain(self, order: Order) -> None:
         self._say(f"retrain: {order.triggers[0].says}")
         process = get_context("spawn").Process(target=_run, args=(order,))
         process.start()
+        self._running = True
         try:
             while process.is_alive():
                 self._beat()
@@ -125,6 +142,9 @@ class Triggers:
         finally:  # cancelled: the run is gone on with at the next start
             process.terminate()
             process.join()
+            self._running = False
+        if order.resume is None and process.exitcode != EXIT_BUSY:
+            self._begun[order.triggers[0].kind] += 1
         self._keep([commit for commit in self._commits if commit.says not in _known(order.runs)])
         if process.exitcode not in _SAID:
             self._broke_at = time.monotonic()

@@ -26,7 +26,7 @@ from contracts.settings import Settings
     help="Look for reasons this often.",
 )
 @KEY_OPTION
-@setting_options("bootstrap", "topic_prefix", "keys", "store", "pushgateway", "beat")
+@setting_options("bootstrap", "topic_prefix", "keys", "store", "pushgateway", "web_host", "metrics_port", "beat")
 def command(
     settings: Settings,
     policy_file: Path | None,
@@ -56,10 +56,13 @@ def command(
     from cli.triggering import Triggers, listen, read_secret
     from models.pipeline.policy import read_policy
     from models.sign import PRIVATE_KEY_FILE
+    from monitoring.meters import Meters
 
     text, policy = read_policy(policy_file)
     path = key or Path(settings.keys) / PRIVATE_KEY_FILE
     order = Order(settings, text, source, runs, path, passphrase_of(path), since_days=since_days, join=False)
-    triggers = Triggers(order, policy.triggers, look_s, beating(settings.beat))
+    meters = Meters()
+    triggers = Triggers(order, policy.triggers, look_s, beating(settings.beat), meters)
     serve = None if webhook is None else partial(listen, webhook, read_secret(Path(settings.keys)), triggers)
+    meters.serve(settings.web_host, settings.metrics_port)
     asyncio.run(triggers.run(serve))

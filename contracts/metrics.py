@@ -17,6 +17,8 @@ CounterName: TypeAlias = Literal[
     "cardiosentry_rewinds_total",
     "cardiosentry_ship_records_total",
     "cardiosentry_ship_rejected_total",
+    "cardiosentry_console_let_go_total",
+    "cardiosentry_triggers_runs_total",
 ]
 GaugeName: TypeAlias = Literal[
     "cardiosentry_assigned_partitions",
@@ -34,6 +36,13 @@ GaugeName: TypeAlias = Literal[
     "cardiosentry_notify_alerts",
     "cardiosentry_notify_waiting",
     "cardiosentry_notify_watchdog",
+    "cardiosentry_console_viewers",
+    "cardiosentry_console_lag_records",
+    "cardiosentry_console_kafka_timestamp_seconds",
+    "cardiosentry_triggers_looked_timestamp_seconds",
+    "cardiosentry_triggers_running",
+    "cardiosentry_triggers_frozen",
+    "cardiosentry_triggers_commits_waiting",
 ]
 RetrainName: TypeAlias = Literal[
     "cardiosentry_retrain_step_seconds",
@@ -67,13 +76,14 @@ STEPS: dict[Step, str] = {
 class Metric(msgspec.Struct, frozen=True):
     """One metric: its help text (with the unit), its labels, and for a histogram the upper bounds of its buckets.
 
-    `by` says who has it: every worker, the one that watches, the Pushgateway after a retrain, `ship` or `notify`.
+    `by` says who has it: every worker, the one that watches, the Pushgateway after a retrain, or one of the processes
+    beside the workers.
     """
 
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    by: Literal["worker", "watching worker", "retrain", "ship", "notify"] = "worker"
+    by: Literal["worker", "watching worker", "retrain", "ship", "notify", "console", "triggers"] = "worker"
 
 
 METRICS: dict[MetricName, Metric] = {
@@ -142,6 +152,31 @@ METRICS: dict[MetricName, Metric] = {
         "1 while Alertmanager or Kafka does not take what was read, 0 otherwise.", by="notify"
     ),
     "cardiosentry_notify_watchdog": Metric("1 while the watchdog is posted, 0 while it is not.", by="notify"),
+    "cardiosentry_console_viewers": Metric("Viewers connected.", by="console"),
+    "cardiosentry_console_let_go_total": Metric(
+        "Viewers let go because they did not take what was said; a page comes back by itself.", by="console"
+    ),
+    "cardiosentry_console_lag_records": Metric(
+        "Records between what the console has read and the end, by topic, of those that it reads whole.",
+        ("topic",),
+        by="console",
+    ),
+    "cardiosentry_console_kafka_timestamp_seconds": Metric(
+        "When Kafka last answered the console, seconds since 1970; 0 before it did.", by="console"
+    ),
+    "cardiosentry_triggers_looked_timestamp_seconds": Metric(
+        "When triggers last looked for reasons and could tell, seconds since 1970; 0 before they did. During a run "
+        "they do not look.",
+        by="triggers",
+    ),
+    "cardiosentry_triggers_running": Metric("1 while a run that triggers began is under way.", by="triggers"),
+    "cardiosentry_triggers_frozen": Metric("1 while a freeze keeps a run from beginning.", by="triggers"),
+    "cardiosentry_triggers_commits_waiting": Metric("Commits that wait for a run.", by="triggers"),
+    "cardiosentry_triggers_runs_total": Metric(
+        "Runs that triggers began, counted when they end, by reason: timer, outcomes, alert, commit.",
+        ("reason",),
+        by="triggers",
+    ),
     "cardiosentry_retrain_step_seconds": Metric(
         "Time of each step of the last retrain, seconds.", ("step",), by="retrain"
     ),

@@ -121,7 +121,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         _says("Prometheus Pushgateway that hears of every retrain, host:port or an address without a password"),
     ] = ""
     metrics_port: Annotated[
-        int, Port, _says("port on which ship and notify show their metrics, at web_host; 0: none")
+        int, Port, _says("port on which ship, notify, console and triggers show their metrics, at web_host; 0: none")
     ] = 0
     sasl_password_file: Annotated[
         str, _says("file with the password of Kafka's user, in place of the librdkafka property sasl.password")

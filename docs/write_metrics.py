@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 TEXT = """\
 # Metrics
 
-What workers and retrains tell Prometheus, what alerts make of it, and two dashboards for Grafana. No metric holds a
+What every process tells Prometheus, what alerts make of it, and two dashboards for Grafana. No metric holds a
 patient, an event or a source: whoever sends chooses those, and a series of each would be without end. What was seen
 of a source stands in alerts ([detection.md](detection.md)).
 
@@ -41,7 +41,8 @@ Rules and dashboards know workers by a job whose name begins with `cardiosentry`
 are sums over the workers of a job. What the watching worker alone has is gone from a worker when another one watches:
 ask for the `max`, as the dashboards do.
 
-`cardiosentry ship` and `cardiosentry notify` show theirs at `metrics_port`, which is 0, none, unless set.
+`cardiosentry ship`, `notify`, `console` and `triggers` show theirs at `metrics_port`, which is 0, none, unless set; the
+console never on the port of its page, which others may look at.
 A retrain is over before anybody could scrape it, so it pushes. Give it a Pushgateway by the setting `pushgateway`
 (`cardiosentry retrain --pushgateway localhost:9091`, `cardiosentry triggers` likewise). Runs of one `group` replace
 each other there. A gateway that does not answer within five seconds is named on standard error, and the run is as
@@ -121,6 +122,10 @@ def document() -> str:
         + table("ship")
         + "\nOf `cardiosentry notify`, likewise:\n\n"
         + table("notify")
+        + "\nOf `cardiosentry console`, likewise:\n\n"
+        + table("console")
+        + "\nOf `cardiosentry triggers`, likewise:\n\n"
+        + table("triggers")
         + ALERTS
         + "".join(map(row, alerts()))
         + DASHBOARDS

@@ -110,6 +110,15 @@ class TopicReader:
             [TopicPartition(place.topic, place.partition, OFFSET_END) for place in self._consumer.assignment()]
         )
 
+    def lag(self) -> dict[str, int]:
+        """Return by topic how many records lie between what was read and the end, as far as that came with records."""
+        waiting: dict[str, int] = {}
+        for place in self._consumer.position(self._consumer.assignment()):
+            _, end = self._consumer.get_watermark_offsets(place, cached=True)
+            unread = max(0, end - place.offset) if place.offset >= 0 else 0
+            waiting[place.topic] = waiting.get(place.topic, 0) + unread
+        return waiting
+
     def answers(self, timeout_s: float) -> bool:
         """Return whether the broker says within `timeout_s` where a partition ends."""
         try:

@@ -99,7 +99,8 @@ class Board:
         self._quarantine_cut = Ring(1, slots=60, step_ms=60_000)
         self._drift = DriftBoard()
         self._threshold: float | None = None
-        self._kafka_at = 0
+        self.kafka_at = 0
+        """When the broker last answered, epoch milliseconds."""
         self._first_ms: int | None = None  # of what was scored; what was before is not known to be nothing
         self.alerts = Alerts()
         self.models = Models()
@@ -107,7 +108,7 @@ class Board:
 
     def kafka_answered(self, now_ms: int) -> None:
         """Note that the broker is there."""
-        self._kafka_at = now_ms
+        self.kafka_at = now_ms
 
     def take_signals(self, values: Iterable[bytes], now_ms: int) -> None:
         """Take records of detection-signals; what is none (the watch's own state) is left out."""
@@ -162,7 +163,7 @@ class Board:
         return Tick(
             now=now_ms,
             step_ms=STEP_MS,
-            kafka_since=self._kafka_at if now_ms - self._kafka_at > _KAFKA_LATE_MS else None,
+            kafka_since=self.kafka_at if now_ms - self.kafka_at > _KAFKA_LATE_MS else None,
             rate=round(float(rates[-3:].mean()), 1),
             rates=rates.tolist(),
             p50=latency.quantile(recent, 0.5),

@@ -44,6 +44,9 @@ class Feeds:
     ) -> None:
         self._properties, self._prefix = {**_SMALL, **properties}, prefix
         self._board, self._hub, self._catalogue = board, hub, catalogue
+        whole = (SECURITY_ALERTS, MODEL_ALERTS, RELEASES, SIGNALS)
+        self.lag = {prefix + topic.name: 0 for topic in whole}
+        """Records that are not read yet, by topic."""
 
     async def run(self) -> None:
         """Read until cancelled; raises `UserError` where a topic is missing or may not be read."""
@@ -69,10 +72,16 @@ class Feeds:
                 tasks.create_task(self._sample(predictions, self._predictions))
                 tasks.create_task(self._sample(quarantine, self._quarantined))
 
+    def _read(self, reader: TopicReader, at_most: int) -> list[Message]:
+        """Read what is there, and note what is left."""
+        messages = reader.read(_WAIT_S, at_most)
+        self.lag.update(reader.lag())
+        return messages
+
     async def _alerts(self, reader: TopicReader) -> None:
         asked = 0.0
         while True:
-            messages = await asyncio.to_thread(reader.read, _WAIT_S, 500)
+            messages = await asyncio.to_thread(self._read, reader, 500)
             # Together: a burst of alerts is one thing to say, and leaves no viewer behind.
             if new := [shown for shown in map(self._alert, messages) if shown]:
                 self._hub.say("new", new)
@@ -97,7 +106,7 @@ class Feeds:
     async def _models(self, reader: TopicReader) -> None:
         asked = -_MODELS_S
         while True:
-            values = [message.value() or b"" for message in await asyncio.to_thread(reader.read, _WAIT_S)]
+            values = [message.value() or b"" for message in await asyncio.to_thread(self._read, reader, 5000)]
             if not values and time.monotonic() - asked < _MODELS_S:
                 continue
             asked = time.monotonic()
@@ -109,7 +118,7 @@ class Feeds:
 
     async def _signals(self, reader: TopicReader) -> None:
         while True:
-            messages = await asyncio.to_thread(reader.read, _WAIT_S, 500)
+            messages = await asyncio.to_thread(self._read, reader, 500)
             self._board.take_signals((message.value() or b"" for message in messages), _now_ms())
 
     async def _sample(self, reader: TopicReader, take: Callable[[Sequence[Message], bool], None]) -> None:

@@ -15,6 +15,8 @@ class Hub:
 
     def __init__(self) -> None:
         self._viewers: set[asyncio.Queue[bytes | None]] = set()
+        self.let_go = 0
+        """How many viewers were too far behind."""
 
     def __len__(self) -> int:
         return len(self._viewers)
@@ -42,6 +44,7 @@ class Hub:
             if queue.qsize() < _BEHIND:
                 queue.put_nowait(said)
             else:
+                self.let_go += 1
                 self._let_go(queue)
 
     def close(self) -> None:

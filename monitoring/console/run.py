@@ -12,6 +12,7 @@ from monitoring.console.board import Board
 from monitoring.console.feeds import Catalogue, Feeds
 from monitoring.console.hub import Hub
 from monitoring.console.server import Server
+from monitoring.meters import Meters
 
 
 def run(
@@ -23,14 +24,19 @@ def run(
     *,
     host: str,
     port: int,
+    meters: Meters,
     started: Callable[[str], None],
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `started` is told the page's address.
+    """Serve until SIGINT or SIGTERM; `started` is told the page's address, `meters` are given what to show.
 
     `properties` are librdkafka's. Raises `UserError` where the port is taken or a topic cannot be read.
     """
     board, hub = Board(), Hub()
     feeds = Feeds(properties, prefix, board, hub, catalogue)
+    meters.add("cardiosentry_console_viewers", lambda: {"": len(hub)})
+    meters.add("cardiosentry_console_let_go_total", lambda: {"": hub.let_go})
+    meters.add("cardiosentry_console_lag_records", lambda: feeds.lag)
+    meters.add("cardiosentry_console_kafka_timestamp_seconds", lambda: {"": board.kafka_at / 1000})
     try:
         asyncio.run(_run(feeds, Server(board, hub, access, runbooks), hub, host, port, started))
     except* UserError as errors:

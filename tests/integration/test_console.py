@@ -1,6 +1,8 @@
 """The console in a browser, over a real Kafka and a real worker: what a person sees, by eye and by keyboard."""
 
 import re
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,12 +17,14 @@ from playwright.sync_api import Browser, Page, expect
 from cli.keyfiles import read_console_token
 from contracts.alerts import Rule, alert
 from contracts.codec import encode
-from contracts.topics import QUARANTINE, SECURITY_ALERTS
+from contracts.metrics import METRICS
+from contracts.topics import MODEL_ALERTS, QUARANTINE, RELEASES, SECURITY_ALERTS, SIGNALS
 from tests.integration.stream import Patients, SteadyLoad, Stream
 from tests.support.broker import Broker
 from tests.support.console import ConsoleProcess
 from tests.support.serving import Serving, get
 from tests.support.site import Site
+from tests.support.waiting import wait_for
 
 SOON_MS = 20_000
 """Long for a busy machine: on an idle one what is waited for takes a second or two."""
@@ -110,6 +114,29 @@ def live(page: Page) -> None:
 def figure(page: Page, name: str) -> float:
     text = page.locator(f"#now-{name}").inner_text()
     return float(re.sub(r"[^0-9.]", "", text) or "0")
+
+
+def test_it_tells_prometheus_who_looks_and_what_it_has_read_on_a_port_of_its_own(system: System) -> None:
+    url = f"http://127.0.0.1:{system.console.metrics_port}/metrics"
+    whole = {system.stream.prefix + topic.name for topic in (SECURITY_ALERTS, MODEL_ALERTS, RELEASES, SIGNALS)}
+
+    def lag() -> dict[str, float]:
+        found = re.findall(r'^cardiosentry_console_lag_records\{topic="(\S+)"\} (\S+)$', get(url)[1], re.MULTILINE)
+        return {topic: float(value) for topic, value in found}
+
+    before_s = time.time()
+    with urllib.request.urlopen(f"{system.console.url}/events", timeout=10) as viewer:  # noqa: S310 - this machine
+        assert viewer.readline()
+        wait_for(lambda: "\ncardiosentry_console_viewers 1.0\n" in get(url)[1], SOON_MS / 1000)
+    system.tell("read/whole")
+    wait_for(lambda: lag() == dict.fromkeys(whole, 0.0), SOON_MS / 1000, lambda: str(lag()))
+    page = get(url)[1]
+    assert "\ncardiosentry_console_let_go_total 0.0\n" in page
+    (answered,) = re.findall(r"^cardiosentry_console_kafka_timestamp_seconds (\S+)$", page, re.MULTILINE)
+    assert before_s - 10 < float(answered) <= time.time()
+    shown = {name for name in re.findall(r"^# TYPE (\S+)", page, re.MULTILINE) if not name.startswith("process_")}
+    assert shown == {name for name, metric in METRICS.items() if metric.by == "console"}
+    assert get(f"{system.console.url}/metrics")[0] == 404
 
 
 def test_patients_come_in_and_the_page_shows_them_beside_the_reference(system: System, browser: Browser) -> None:

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from cli.main import cardiosentry
 from cli.triggering import SECRET_FILE
+from contracts.metrics import METRICS
 from contracts.topics import EVENTS
 from models.pipeline.policy import default_text
 from models.pipeline.run import ACCOUNT_FILE, all_runs, read_run
@@ -23,7 +24,8 @@ from producers.replay import replay
 from producers.sign import Signer
 from tests.integration.stream import Stream
 from tests.support.broker import Broker
-from tests.support.serving import command, environment
+from tests.support.kafka import free_ports
+from tests.support.serving import command, environment, get
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
 from tests.support.watchdog import Watchdog
@@ -56,6 +58,7 @@ class Triggering:
     runs: Path
     secret: str
     options: tuple[str, ...]
+    metrics_port: int
 
     def text(self) -> str:
         return self.log.read_text("utf-8", "replace")
@@ -84,6 +87,17 @@ class Triggering:
             if (path / ACCOUNT_FILE).exists()
         ]
 
+    def metrics(self) -> dict[str, float]:
+        """Return its samples by name and labels, but those of every process."""
+        page = get(f"http://127.0.0.1:{self.metrics_port}/metrics")[1]
+        found = re.findall(r"^cardiosentry_triggers_(\S+) (\S+)$", page, re.MULTILINE)
+        return {name: float(value) for name, value in found}
+
+    def runs_by_reason(self) -> dict[str, float]:
+        """Return how many runs it counted for each reason that there was."""
+        runs = {name: value for name, value in self.metrics().items() if name.startswith("runs_total") and value}
+        return {name.split('"')[1]: value for name, value in runs.items()}
+
     def contain(self, act: str) -> None:
         done = CliRunner().invoke(cardiosentry, ["contain", act, "--reason", "a test", *self.options])
         assert done.exit_code == 0, done.output
@@ -104,18 +118,20 @@ def triggering(kafka: Broker, site: Site, tmp_path: Path) -> Iterator[Triggering
     )
     options = ("--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, "--keys", str(site.keys))
     runs, log = tmp_path / "runs", tmp_path / "log"
+    (metrics_port,) = free_ports(1)
     (tmp_path / "source").mkdir()
     (site.keys / SECRET_FILE).unlink(missing_ok=True)
     arguments = [
         *("--store", str(store), "--policy", str(policy(tmp_path / "policy.toml")), "--look-s", "0.5"),
         *("--runs", str(runs), "--source", str(tmp_path / "source"), "--webhook", "127.0.0.1:0"),
+        *("--metrics-port", str(metrics_port)),
     ]
     with log.open("ab") as file:
         process = subprocess.Popen(
             command("triggers", *options, *arguments), stdout=file, stderr=file, env=environment()
         )
     watchdog = Watchdog(process.pid)
-    found = Triggering(process, log, runs, "", options)
+    found = Triggering(process, log, runs, "", options, metrics_port)
     try:
         wait_for(lambda: "waiting for reasons" in found.text(), 30, found.text)
         found.secret = (site.keys / SECRET_FILE).read_text().strip()
@@ -127,6 +143,9 @@ def triggering(kafka: Broker, site: Site, tmp_path: Path) -> Iterator[Triggering
 
 
 def test_outcomes_and_commits_begin_runs_once_each_and_a_freeze_keeps_them(triggering: Triggering) -> None:
+    wait_for(lambda: triggering.metrics()["running"] == 1, RUN_S, triggering.text)
+    looked_s = triggering.metrics()["looked_timestamp_seconds"]
+    assert 0 < looked_s <= time.time()
     wait_for(lambda: len(triggering.reasons()) == 1, RUN_S, triggering.text)
     ((reason,),) = triggering.reasons()
     assert re.fullmatch(r"\d+ outcomes since the last run", reason)
@@ -141,9 +160,19 @@ def test_outcomes_and_commits_begin_runs_once_each_and_a_freeze_keeps_them(trigg
     wait_for(lambda: "retraining is frozen by" in triggering.text(), 30, triggering.text)
     assert triggering.commit(3) == (202, "queued")
     assert len(all_runs(triggering.runs)) == 2
+    held = triggering.metrics()
+    assert (held["frozen"], held["commits_waiting"], held["running"]) == (1, 2, 0)
+    assert held["looked_timestamp_seconds"] > looked_s
+    assert triggering.runs_by_reason() == {"outcomes": 1, "commit": 1}
     triggering.contain("thaw")
     wait_for(lambda: len(triggering.reasons()) == 3, RUN_S, triggering.text)
     assert triggering.reasons()[1:] == [
         [f"commit {SHA.format(1)} on main of st-mary/model"],
         [f"commit {SHA.format(number)} on main of st-mary/model" for number in (2, 3)],
     ]
+    wait_for(lambda: triggering.runs_by_reason() == {"outcomes": 1, "commit": 2}, RUN_S, triggering.text)
+    wait_for(lambda: triggering.metrics()["commits_waiting"] == 0, 30, triggering.text)
+    assert triggering.metrics()["frozen"] == 0
+    page = get(f"http://127.0.0.1:{triggering.metrics_port}/metrics")[1]
+    shown = {name for name in re.findall(r"^# TYPE (\S+)", page, re.MULTILINE) if not name.startswith("process_")}
+    assert shown == {name for name, metric in METRICS.items() if metric.by == "triggers"}

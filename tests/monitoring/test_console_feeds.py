@@ -14,6 +14,7 @@ from monitoring.console.board import Board, Models, ShownModel
 from monitoring.console.drift import Reference
 from monitoring.console.feeds import Feeds
 from monitoring.console.hub import Hub
+from monitoring.reader import TopicReader
 from tests.support.broker import Broker
 from tests.support.embedded import embedded_broker
 
@@ -132,6 +133,21 @@ def test_of_a_flood_of_predictions_a_part_is_read_and_then_what_is_new(embedded:
         await until(lambda: sum(board.tick(now_ms()).risks) == read + 3)
 
     reading(embedded.bootstrap, test)
+
+
+def test_what_is_not_read_yet_is_known_by_topic(embedded: Broker) -> None:
+    make_topics(embedded.bootstrap)
+    write(embedded.bootstrap, SIGNALS, [b"{}"] * 20)
+    properties = {"bootstrap.servers": embedded.bootstrap, "fetch.wait.max.ms": "10"}
+    with TopicReader(properties, [SIGNALS.name, RELEASES.name], beginning=True) as reader:
+        assert reader.lag() == {SIGNALS.name: 0, RELEASES.name: 0}  # where a topic ends comes with its records
+        deadline = time.monotonic() + READ_S
+        while not reader.read(0.5, 1):
+            assert time.monotonic() < deadline
+        assert reader.lag() == {SIGNALS.name: 19, RELEASES.name: 0}
+        while reader.lag()[SIGNALS.name]:
+            reader.read(0.5)
+            assert time.monotonic() < deadline
 
 
 def test_a_broker_that_goes_away_is_noticed() -> None:

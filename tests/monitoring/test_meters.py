@@ -1,4 +1,4 @@
-"""What ship and notify count is on their page, under the names of the catalogue."""
+"""What a process beside the workers counts is on their page, under the names of the catalogue."""
 
 import pytest
 

@@ -48,6 +48,10 @@ def ages(le_10: str, le_inf: str) -> dict[str, str]:
     return {f'cardiosentry_event_age_seconds_bucket{{{JOB},le="{le}"}}': values for le, values in buckets.items()}
 
 
+def looks(looked: str, running: str) -> dict[str, str]:
+    return metric("triggers_looked_timestamp_seconds", looked) | metric("triggers_running", running)
+
+
 @dataclass(frozen=True)
 class Case:
     """`series` as promtool writes them, a value a minute from 0 on: whether `alert` fires `at` so many minutes."""
@@ -145,6 +149,20 @@ CASES = [
     Case("ShipRejects", "none", metric("ship_rejected_total", "7x25", ',lane="audit"'), 10, False),
     Case("PagesWait", "for ten minutes", metric("notify_waiting", "1x10"), 8, True),
     Case("PagesWait", "for a moment", metric("notify_waiting", "0 1 1 0x20"), 8, False),
+    Case("ConsoleStale", "for ten minutes", metric("console_kafka_timestamp_seconds", "0+60x5 300x15"), 15, True),
+    Case("ConsoleStale", "it answers", metric("console_kafka_timestamp_seconds", "0+60x20"), 15, False),
+    *(
+        Case("TriggersBlind", says, looks(looked, running), at, fires)
+        for says, looked, running, at, fires in (
+            ("never since the start", "0x40", "0x40", 20, True),
+            ("during a run", "0x40", "1x40", 20, False),
+            ("a run that does not end", "0x400", "1x400", 370, True),
+            ("as it should", "0+60x40", "0x40", 20, False),
+            ("just after a run of half an hour", "0x30 1800+60x10", "1x30 0x10", 33, False),
+        )
+    ),
+    Case("RetrainFrozen", "for four days", metric("triggers_frozen", "1x5760"), 5760, True),
+    Case("RetrainFrozen", "for two days, and again", metric("triggers_frozen", "1x2880 0 1x2878"), 5759, False),
     Case("DriftLasts", "one feature", metric("drift_distance", "2x90", ',statistic="age"'), 80, True),
     Case("DriftLasts", "half an hour", metric("drift_distance", "0x30 2x30 0x60", ',statistic="age"'), 100, False),
     Case("DriftLasts", "less than an alarm", metric("drift_distance", "0.9x90", ',statistic="age"'), 80, False),

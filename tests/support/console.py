@@ -42,14 +42,15 @@ def chromium() -> Iterator[Browser]:
 
 
 class ConsoleProcess:
-    """The console over a site's keys and store, on one port for as long as the object lives."""
+    """The console over a site's keys and store, on the same two ports for as long as the object lives."""
 
     def __init__(self, site: Site, bootstrap: str, prefix: str, log: Path, *, host: str = "127.0.0.1") -> None:
-        (self.port,) = free_ports(1)
+        self.port, self.metrics_port = free_ports(2)
         self.log, self.host = log, host
         self._arguments = [
             *("console", "--bootstrap", bootstrap, "--topic-prefix", prefix, "--keys", str(site.keys)),
             *("--store", str(site.store), "--console-host", host, "--console-port", str(self.port)),
+            *("--metrics-port", str(self.metrics_port)),
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: Watchdog | None = None
