@@ -35,6 +35,9 @@ LISTENS = {
 }
 LISTENS |= {"alertmanager": {9093}, "grafana": {3000}}
 
+# The processes beside the workers that show metrics.
+BESIDE = ("ship", "notify", "console", "triggers")
+
 # What `deploy.init` makes for people on the host, and no container gets.
 FOR_PEOPLE = {
     *("keys/reviewers.key", "keys/pseudonym.key", "keys/model-signing.pub", "elastic-ca.key", "kafka-ca.key"),
@@ -223,7 +226,8 @@ def test_whoever_is_waited_for_is_there(files: tuple[str, ...]) -> None:
 def test_an_address_is_listened_to_on_a_shared_network(files: tuple[str, ...], made: Path) -> None:
     found = services(files)
     listens = LISTENS | {"worker": worker_ports(), "console": {Settings().console_port}}
-    listens |= {name: {metrics_port(name)} for name in ("ship", "notify")}
+    for name in BESIDE:
+        listens[name] = listens.get(name, set()) | {metrics_port(name)}
     asked = 0
     for service in found.values():
         text = json.dumps([service.given.get("command"), service.environment])
@@ -267,7 +271,7 @@ def test_prometheus_scrapes_every_worker(promtool: str, tmp_path: Path) -> None:
     (group,) = jobs["cardiosentry"]["static_configs"]
     assert group["targets"] == [f"worker:{port}" for port in sorted(worker_ports())]
     (group,) = jobs["beside"]["static_configs"]
-    assert group["targets"] == [f"{name}:{metrics_port(name)}" for name in ("ship", "notify")]
+    assert group["targets"] == [f"{name}:{metrics_port(name)}" for name in BESIDE]
     asked = [re.findall(r":(\d+)/", page)[0] for page in services()["worker"].health[2:]]
     assert list(map(int, asked)) == sorted(worker_ports())
     ours = {job["job_name"] for job in read("monitoring/prometheus/prometheus.yml")["scrape_configs"]}

@@ -61,14 +61,13 @@ def test_everything_comes_up_and_ends(
     tmp_path: Path,
 ) -> None:
     found = services(SECURE if broker.secure else PLAIN)
-    first, (console, shows, tells) = consecutive_free_ports(2), free_ports(3)
+    first, (console, *metrics) = consecutive_free_ports(2), free_ports(5)
     addresses = {
         **broker.addresses,
         "https://elasticsearch:9200": elastic_tls,
         "http://alertmanager:9093": alertmanager.url,
         "pushgateway:9091": pushgateway.address,
-        "--metrics-port=6081": f"--metrics-port={shows}",
-        "--metrics-port=6082": f"--metrics-port={tells}",
+        **{f"--metrics-port={6081 + at}": f"--metrics-port={port}" for at, port in enumerate(metrics)},
         "127.0.0.1:6066": f"127.0.0.1:{first}",
         "127.0.0.1:6067": f"127.0.0.1:{first + 1}",
         "127.0.0.1:6080": f"127.0.0.1:{console}",
@@ -100,8 +99,8 @@ def test_everything_comes_up_and_ends(
             stack.enter_context(processes[name].started())
         for name in RUNNING:
             processes[name].wait_until_healthy()
-        assert "cardiosentry_ship_records_total" in get(f"http://127.0.0.1:{shows}/metrics")[1]
-        assert "cardiosentry_notify_alerts" in get(f"http://127.0.0.1:{tells}/metrics")[1]
+        for name, port in zip(("ship", "notify", "console", "triggers"), metrics, strict=True):
+            assert f"cardiosentry_{name}_" in get(f"http://127.0.0.1:{port}/metrics")[1]
 
 
 def user(process: Composed) -> str:
