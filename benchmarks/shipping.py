@@ -188,7 +188,7 @@ def alert_delays(broker: Broker, elastic: ElasticServer, backlog: int, per_s: fl
                         done.set()
                         writer.join()
                 time.sleep(_LOOK_S)
-            shipping.end()
+            shipping.stop()
     say(f"{len(written)} alerts were written meanwhile")
     return [found[identity] - at for identity, at in written.items()]
 

@@ -13,8 +13,8 @@ from contracts.settings import Settings
 from contracts.topics import TOPICS
 from stream_app.configuration import read_settings
 from tests.support.broker import is_led
+from tests.support.process import ROOT, command, environment
 from tests.support.secured import SecuredKafka
-from tests.support.serving import ROOT, command, environment
 from tests.support.site import Site
 from tests.support.waiting import wait_for
 

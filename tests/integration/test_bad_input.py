@@ -18,7 +18,8 @@ from producers.sources import SourceRecord
 from stream_app.quarantine import MAX_COPY_BYTES, frame
 from tests.integration.stream import Outputs, Patients, Stream
 from tests.support.broker import Broker
-from tests.support.serving import ROOT, Serving, command, environment
+from tests.support.process import ROOT, command, environment
+from tests.support.serving import Serving
 from tests.support.site import Site
 
 GARBAGE = 5000

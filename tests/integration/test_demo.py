@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from cli.attacks import DEMO_ATTACKS
 from cli.main import cardiosentry
 from monitoring.tally import Summary
-from tests.support.serving import ROOT, command, environment
+from tests.support.process import ROOT, command, environment
 
 ATTACKS: list[tuple[list[str], dict[str, int]]] = [
     ([], {}),

@@ -18,7 +18,7 @@ from cli.main import cardiosentry
 from tests.integration.stream import Patients, Stream
 from tests.support.broker import Broker
 from tests.support.kafka import free_ports
-from tests.support.serving import ROOT, command, environment
+from tests.support.process import ROOT, command, environment, launched
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
 
@@ -187,13 +187,11 @@ def test_fausts_own_command_runs_a_worker_with_settings_from_the_environment(
     faust = [str(Path(sys.executable).with_name("faust")), "-A", "stream_app.faust_app", "worker", "-l", "warn"]
     (event,) = Patients(site, seed=8).unsigned(1)
     stream.produce([event])
-    with (tmp_path / "log").open("wb") as log:
-        worker = subprocess.Popen(
-            [*faust, "--without-web"], cwd=tmp_path, env={**os.environ, **variables}, stdout=log, stderr=log
-        )
+    log = tmp_path / "log"
+    worker = launched([*faust, "--without-web"], log, cwd=tmp_path, env={**os.environ, **variables})
     try:
-        wait_for(lambda: stream.is_worked_off() or worker.poll() is not None, 60, (tmp_path / "log").read_text)
-        outputs = stream.outputs(1.0, (tmp_path / "log").read_text)
+        wait_for(lambda: stream.is_worked_off() or worker.poll() is not None, 60, log.read_text)
+        outputs = stream.outputs(1.0, log.read_text)
         worker.send_signal(signal.SIGTERM)
         worker.wait(20)
     finally:

@@ -53,8 +53,9 @@ from tests.integration.secured import HOSPITAL, SecuredSystem
 from tests.support.broker import Broker
 from tests.support.certificates import Authority
 from tests.support.kafka import java
+from tests.support.process import environment
 from tests.support.secured import SecuredKafka
-from tests.support.serving import Serving, environment
+from tests.support.serving import Serving
 from tests.support.site import Site
 from tests.support.waiting import wait_for
 

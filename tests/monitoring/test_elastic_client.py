@@ -7,8 +7,8 @@ import pytest
 
 from contracts.errors import UserError
 from monitoring.elastic.client import connect
+from tests.support.process import ROOT, command, environment
 from tests.support.recording import RecordingServer
-from tests.support.serving import ROOT, command, environment
 
 REFUSED = {
     "no address": (" , ", "", {}, "at least one address"),
