@@ -51,10 +51,9 @@ from monitoring.reader import TopicReader
 from stream_app.output import TransactionalOutput
 from tests.integration.secured import HOSPITAL, SecuredSystem
 from tests.support.broker import Broker
-from tests.support.certificates import Authority
 from tests.support.kafka import java
 from tests.support.process import environment
-from tests.support.secured import SecuredKafka
+from tests.support.secured import SecuredKafka, new_authority
 from tests.support.serving import Serving
 from tests.support.site import Site
 from tests.support.waiting import wait_for
@@ -375,7 +374,8 @@ def test_a_connection_that_is_refused_is_explained_in_a_sentence_without_a_secre
     system: SecuredSystem, name: str, command_name: str, tmp_path: Path
 ) -> None:
     changed, says = WRONG[name]
-    places = {"other": Authority(tmp_path, "other").certificate, "port": system.kafka.bootstrap.rpartition(":")[2]}
+    (other := tmp_path / "other.pem").write_bytes(new_authority("other").certificate)
+    places = {"other": other, "port": system.kafka.bootstrap.rpartition(":")[2]}
     properties = {key: value.format(**places) for key, value in changed.items()}
     done = system.run("worker", *COMMANDS[command_name], **properties)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -397,7 +397,7 @@ def test_a_changed_password_counts_for_every_connection_from_then_on(system: Sec
 
 def test_two_authorities_are_trusted_while_one_follows_the_other(system: SecuredSystem, tmp_path: Path) -> None:
     both = tmp_path / "ca.pem"
-    both.write_text(Authority(tmp_path, "next").certificate.read_text() + system.kafka.ca.read_text())
+    both.write_bytes(new_authority("next").certificate + system.kafka.ca.read_bytes())
     done = system.run("models", "models", "list", ssl_ca_location=str(both))
     assert done.returncode == 0, done.stderr
 
