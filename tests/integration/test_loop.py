@@ -10,10 +10,9 @@ import json
 import re
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +41,7 @@ from tests.integration.test_retrain import champion_of, policy
 from tests.support.broker import Broker
 from tests.support.process import CommandProcess
 from tests.support.reading import read_topic
+from tests.support.repeating import repeating
 from tests.support.serving import Serving
 from tests.support.site import Site
 from tests.support.waiting import wait_for
@@ -115,22 +115,9 @@ def steadily(hospital: Hospital, source: SyntheticPatients, enough: Callable[[in
     return taken
 
 
-@contextmanager
-def under_load(hospital: Hospital, source: SyntheticPatients) -> Iterator[None]:
-    """Send twenty events each fifth of a second, without outcomes."""
-    done = threading.Event()
-
-    def feed() -> None:
-        while not done.wait(0.2):
-            hospital.send(events(source.take(20, now_ms())))
-
-    thread = threading.Thread(target=feed)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+def under_load(hospital: Hospital, source: SyntheticPatients) -> AbstractContextManager[None]:
+    """Send twenty events each fifth of a second meanwhile, without outcomes."""
+    return repeating(lambda: hospital.send(events(source.take(20, now_ms()))), 0.2)
 
 
 def triggers(settings: Settings, key: Path, policy_file: Path, directory: Path) -> CommandProcess:
