@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
@@ -32,6 +34,7 @@ class SecuredSystem:
     prefix: str
     group: str
     passwords: dict[str, str] = field(init=False)
+    files: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
         names = [*(self.user(process.name) for process in PROCESSES), HOSPITAL]
@@ -68,6 +71,7 @@ class SecuredSystem:
 
         Their names are written with _ for a dot.
         """
+        path = self.directory / f"{name}{next(self.files)}.toml"
         properties = {**self.kafka_of(name), **{key.replace("_", "."): value for key, value in changed.items()}}
         lines = {
             "bootstrap": properties.pop("bootstrap.servers"),
@@ -77,10 +81,9 @@ class SecuredSystem:
             "store": str(self.site.store),
         }
         if "sasl.password" in properties:
-            password = self.directory / f"{name}.password"
+            password = path.with_suffix(".password")
             password.write_text(properties.pop("sasl.password") + "\n")
             lines["sasl_password_file"] = str(password)
-        path = self.directory / f"{name}{len(list(self.directory.iterdir()))}.toml"
         tables = (lines, properties)
         text = "\n[kafka]\n".join("".join(f'"{key}" = {json.dumps(each[key])}\n' for key in each) for each in tables)
         path.write_text(text)
