@@ -15,7 +15,7 @@ from contracts.settings import Settings
 from contracts.topics import TOPICS
 from stream_app.configuration import read_settings
 from tests.support.broker import is_led
-from tests.support.process import ROOT, command, environment
+from tests.support.process import run_command
 from tests.support.secured import SecuredKafka
 from tests.support.site import Site
 from tests.support.waiting import wait_for
@@ -95,15 +95,7 @@ class SecuredSystem:
 
     def run(self, name: str, *arguments: str, **changed: str) -> "subprocess.CompletedProcess[str]":
         """Run the command under the user of a process."""
-        return subprocess.run(
-            command(*arguments, "--config", str(self.file(name, **changed))),
-            cwd=ROOT,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        return run_command(*arguments, "--config", str(self.file(name, **changed)))
 
     def ok(self, name: str, *arguments: str) -> str:
         """Run the command, fail if it does, return what it printed."""

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 
 import msgspec
 import pytest
@@ -11,7 +10,7 @@ from click.testing import CliRunner
 from cli.attacks import DEMO_ATTACKS
 from cli.main import cardiosentry
 from monitoring.tally import Summary
-from tests.support.process import ROOT, command, environment
+from tests.support.process import run_command
 
 ATTACKS: list[tuple[list[str], dict[str, int]]] = [
     ([], {}),
@@ -26,15 +25,7 @@ LATER = {"unlike-training"}
 
 @pytest.mark.parametrize(("attack", "alerts"), ATTACKS, ids=["calm", "tampered release", "replay", "extraction"])
 def test_the_demo_runs_for_a_script_and_accounts_for_every_event(attack: list[str], alerts: dict[str, int]) -> None:
-    done = subprocess.run(
-        command("demo", "--seconds", "6", "--json", *attack),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    done = run_command("demo", "--seconds", "6", "--json", *attack, timeout_s=180)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     line = done.stdout.splitlines()[-1]

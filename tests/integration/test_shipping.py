@@ -34,7 +34,7 @@ from tests.chaos.shipping import chaos
 from tests.support.broker import Broker
 from tests.support.elastic import ElasticServer
 from tests.support.kafka import free_ports
-from tests.support.process import ROOT, command, environment
+from tests.support.process import run_command
 from tests.support.reading import read_topic
 from tests.support.serving import get
 from tests.support.shipping import Shipped, Shipping, check_once, prediction, predictions, publish
@@ -191,14 +191,7 @@ def test_each_kind_of_record_comes_to_its_own_index(system: System) -> None:
 def ship(system: System, *arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `cardiosentry ship …` to its end."""
     options = ["--elastic", system.elastic.address, "--topic-prefix", system.prefix]
-    return subprocess.run(
-        command("ship", *arguments, *options),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**environment(), **(environ or {})},
-    )
+    return run_command("ship", *arguments, *options, env=environ)
 
 
 def test_a_log_that_grows_is_shipped_line_by_line_once(system: System, tmp_path: Path) -> None:

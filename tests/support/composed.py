@@ -13,7 +13,7 @@ from typing import Self
 
 from tests.support.compose import ROOT, Service
 from tests.support.kafka import KafkaServer, free_ports, java
-from tests.support.process import CommandProcess, command, environment, launched
+from tests.support.process import CommandProcess, command, environment, launched, run_command
 from tests.support.waiting import wait_for
 
 _HOME = "/var/lib/cardiosentry"  # the image's working directory
@@ -130,11 +130,7 @@ class Composed(CommandProcess):
     def _is_healthy(self) -> bool:
         assert self.process
         assert self.process.poll() is None, self.text()
-        arguments = list(map(self._local, self.service.health[1:]))
-        done = subprocess.run(
-            command(*arguments), cwd=ROOT, env=environment(), capture_output=True, check=False, timeout=60
-        )
-        return done.returncode == 0
+        return run_command(*map(self._local, self.service.health[1:])).returncode == 0
 
     def _mount(self, made: Path) -> None:
         for directory in (self._home, self._tmp, self._directory / "secrets"):

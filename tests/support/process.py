@@ -71,6 +71,21 @@ class CommandProcess:
             self.stop(self._leave)
 
 
+def run_command(
+    *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 90.0
+) -> "subprocess.CompletedProcess[str]":
+    """Run `cardiosentry` to its end, `env` added to its environment; return how it ended and what it wrote."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env={**environment(), **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
 def launched(program: Sequence[str], log: Path, **options: Any) -> "subprocess.Popen[bytes]":
     """Start a program that reads nothing and writes to the end of `log`; `options` are those of `Popen`."""
     with log.open("ab") as output:
