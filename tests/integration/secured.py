@@ -64,7 +64,8 @@ class SecuredSystem:
             return self.kafka.admin_properties
         user = self.user(name)
         properties = self.kafka.client_kafka(user, self.passwords[user])
-        return {"bootstrap.servers": self.kafka.bootstrap, **properties}
+        # Who asks a partition where it ends waits for a fetch that finds nothing, half a second by default.
+        return {"bootstrap.servers": self.kafka.bootstrap, "fetch.wait.max.ms": "10", **properties}
 
     def file(self, name: str, **changed: str) -> Path:
         """Write the settings of a process, its password in a file of its own; `changed` are librdkafka's properties.

@@ -100,7 +100,9 @@ def triggering(kafka: Broker, site: Site, tmp_path: Path) -> Iterator[Triggering
             if made.topic is not EVENTS
         ]
     )
-    options = ("--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, "--keys", str(site.keys))
+    # A run asks each partition where it ends, and each answer waits for a fetch that finds nothing.
+    kafka_options = ("--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, "-X", "fetch.wait.max.ms=10")
+    options = (*kafka_options, "--keys", str(site.keys))
     runs = tmp_path / "runs"
     (tmp_path / "source").mkdir()
     (site.keys / SECRET_FILE).unlink(missing_ok=True)
