@@ -80,7 +80,7 @@ bench-console: dev ## how late an alert is on the console, and what its viewers 
 	$(BIN)/python -m benchmarks.console
 
 console-pictures: dev ## photograph the console of a demo under attack, for docs/console.md; needs Chromium
-	$(BIN)/python docs/console/write.py
+	$(BIN)/python -m docs.console.write
 
 bench-retrain: dev ## a retrain of the 920 patients, step by step, beside scikit-learn's own fit
 	$(BIN)/python -m benchmarks.retrain

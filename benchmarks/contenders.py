@@ -1,6 +1,7 @@
 """Who takes part, and how each is started."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import msgspec
 from benchmarks.environments import PEERS, ROOT, pinned_version, python_of
 from benchmarks.peers.job import JobSettings
 from contracts.topics import EVENTS, PREDICTIONS, QUARANTINE
+from tests.support.process import end, launched
 from tests.support.site import Site, release
 
 STOP_TIMEOUT_S = 20
@@ -138,24 +140,11 @@ def running(contender: Contender, place: Place) -> Iterator[Running]:
     command, environ = command_of(contender, place)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CARDIOSENTRY_", "BENCH_"))}
     log = place.scratch / f"{contender.name}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            env={**inherited, **environ},
-            cwd=place.scratch,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+    process = launched(command, log, env={**inherited, **environ}, cwd=place.scratch)
     try:
         yield Running(process, log)
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, signal.SIGTERM, STOP_TIMEOUT_S)
 
 
 def command_of(contender: Contender, place: Place) -> tuple[list[str], dict[str, str]]:

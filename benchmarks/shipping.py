@@ -41,6 +41,7 @@ from tests.support.broker import Broker
 from tests.support.elastic import VERSION, ElasticServer
 from tests.support.kafka import VERSION as KAFKA_VERSION
 from tests.support.kafka import KafkaServer
+from tests.support.repeating import repeating
 from tests.support.shipping import Shipped, Shipping, predictions, publish
 
 _LOOK_S = 0.05
@@ -174,31 +175,30 @@ def alert_delays(broker: Broker, elastic: ElasticServer, backlog: int, per_s: fl
         shipping = Shipping(broker.bootstrap, prefix, elastic.address, Path(scratch) / "keys", Path(scratch) / "log")
         with shipping:
             shipped.wait_for("predictions", 1, shipping)
-            done = threading.Event()
-            writer = threading.Thread(target=_write_alerts, args=(broker, prefix, per_s, written, done), daemon=True)
-            writer.start()
-            last_told = time.monotonic()
-            while not (done.is_set() and len(found) >= len(written)):
-                for identity in _found(shipped):
-                    found.setdefault(identity, time.monotonic())
-                if not done.is_set() and time.monotonic() - last_told > 1:
-                    last_told = time.monotonic()
-                    there = _there(shipped)
-                    if there > 0.9 * backlog:
-                        done.set()
-                        writer.join()
-                time.sleep(_LOOK_S)
-            shipping.end()
+            with repeating(partial(_write_alert, broker, prefix, written), 1 / per_s):
+                there, told_at = 0, time.monotonic()
+                while there <= 0.9 * backlog:
+                    _look(shipped, found)
+                    if time.monotonic() - told_at > 1:
+                        there, told_at = _there(shipped), time.monotonic()
+            while len(found) < len(written):
+                _look(shipped, found)
+            shipping.stop()
     say(f"{len(written)} alerts were written meanwhile")
     return [found[identity] - at for identity, at in written.items()]
 
 
-def _write_alerts(broker: Broker, prefix: str, per_s: float, written: dict[str, float], done: threading.Event) -> None:
-    while not done.wait(1 / per_s):
-        identity, now_ms = str(uuid.uuid4()), time.time_ns() // 1_000_000
-        made = alert(_RULE, "x", at_ms=now_ms, dataset="security", severity="low", id=identity)
-        written[identity] = time.monotonic()
-        publish(broker.bootstrap, prefix + SECURITY_ALERTS.name, [(encode(made), now_ms)])
+def _write_alert(broker: Broker, prefix: str, written: dict[str, float]) -> None:
+    identity, now_ms = str(uuid.uuid4()), time.time_ns() // 1_000_000
+    made = alert(_RULE, "x", at_ms=now_ms, dataset="security", severity="low", id=identity)
+    written[identity] = time.monotonic()
+    publish(broker.bootstrap, prefix + SECURITY_ALERTS.name, [(encode(made), now_ms)])
+
+
+def _look(shipped: Shipped, found: dict[str, float]) -> None:
+    for identity in _found(shipped):
+        found.setdefault(identity, time.monotonic())
+    time.sleep(_LOOK_S)
 
 
 def _found(shipped: Shipped) -> list[str]:

@@ -26,6 +26,7 @@ from benchmarks.rounds import interleave, say
 from contracts.topics import EVENTS
 from tests.support.console import ConsoleProcess
 from tests.support.kafka import free_ports
+from tests.support.repeating import repeating
 from tests.support.serving import get
 from tests.support.site import Site
 
@@ -85,7 +86,8 @@ def run(
         return measure(contender, place, broker, events)
     site = Site(bundle, keys, scratch / "store")
     console = ConsoleProcess(site, broker.bootstrap, prefix, scratch / "console.log")
-    with console, looking(f"{console.url}/events", viewers), scraping(port):
+    scrape = partial(get, f"http://127.0.0.1:{port}/metrics")
+    with console, looking(f"{console.url}/events", viewers), repeating(scrape, _SCRAPE_S):
         return measure(contender, place, broker, events, beside=console.pid)
 
 
@@ -116,24 +118,6 @@ def looking(url: str, viewers: int) -> Iterator[None]:
 async def _read(answer: aiohttp.ClientResponse) -> None:
     async for _ in answer.content.iter_any():
         pass
-
-
-@contextmanager
-def scraping(port: int) -> Iterator[None]:
-    """Read the worker's metrics every second meanwhile."""
-    done = threading.Event()
-
-    def scrape() -> None:
-        while not done.wait(_SCRAPE_S):
-            get(f"http://127.0.0.1:{port}/metrics")
-
-    thread = threading.Thread(target=scrape)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 if __name__ == "__main__":

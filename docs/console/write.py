@@ -2,45 +2,42 @@
 
 import io
 import re
-import shutil
-import subprocess
+import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
+
+from tests.support.console import STARTED_S, chromium
+from tests.support.process import CommandProcess
+from tests.support.waiting import wait_for
 
 HERE = Path(__file__).parent
 SHOTS = (("console.png", 1280, 980, "light"), ("console-narrow.png", 390, 900, "dark"))
 _COLOURS = 96  # of what is shown, so few are seen to be enough
 _SETTLE_S = 75
+_PAGE = re.compile(r"^console (http://\S+)$", re.M)
 
 
 def main() -> None:
     """Run a demo, wait for its first alert and a minute of its stream, and keep what the page shows."""
     began = time.monotonic()
-    demo = subprocess.Popen(
-        [sys.executable, "-m", "cli", "demo", "--attack", "replay", "--console-port", "0"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        lines = demo.stderr or ()
-        page = next(found[1] for line in lines if (found := re.match(r"console (http://\S+)", line)))
-        with sync_playwright() as playwright:
-            path = shutil.which("chromium")
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-            _wait_for_an_alert(browser, page)
-            print(f"first alert on the page {time.monotonic() - began:.0f} s after the start", file=sys.stderr)
-            time.sleep(_SETTLE_S)
-            for name, width, height, scheme in SHOTS:
-                _shoot(browser, page, HERE / name, width, height, scheme)
-            browser.close()
-    finally:
-        demo.terminate()
-        demo.communicate(timeout=60)
+    arguments = ("demo", "--attack", "replay", "--console-port", "0")
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        CommandProcess(Path(scratch) / "log", *arguments, leave=signal.SIGTERM) as demo,
+        chromium() as browser,
+    ):
+        wait_for(lambda: _PAGE.search(demo.text()) is not None, STARTED_S, demo.text)
+        (page,) = _PAGE.findall(demo.text())
+        _wait_for_an_alert(browser, page)
+        print(f"first alert on the page {time.monotonic() - began:.0f} s after the start", file=sys.stderr)
+        time.sleep(_SETTLE_S)
+        for name, width, height, scheme in SHOTS:
+            _shoot(browser, page, HERE / name, width, height, scheme)
 
 
 def _wait_for_an_alert(browser: Browser, page: str) -> None:

@@ -49,7 +49,7 @@ def chaos(
             if kill is not None:
                 print(f"{shipped.count('predictions')} of {published} are there: {kill} is killed", file=sys.stderr)
             if kill == "ship":
-                shipping.end(signal.SIGKILL)
+                shipping.stop(signal.SIGKILL)
             elif kill == "elastic":
                 elastic.kill()
             publish(broker.bootstrap, prefix + PREDICTIONS.name, later)
@@ -58,7 +58,7 @@ def chaos(
             elif kill == "elastic":
                 elastic.start()
         shipped.wait_for("predictions", documents, shipping, DONE_S)
-        assert shipping.end() == 0, shipping.text()
+        assert shipping.stop() == 0, shipping.text()
     check_once(shipped, sent)
     return shipping
 

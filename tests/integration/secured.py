@@ -2,7 +2,9 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
@@ -13,8 +15,8 @@ from contracts.settings import Settings
 from contracts.topics import TOPICS
 from stream_app.configuration import read_settings
 from tests.support.broker import is_led
+from tests.support.process import run_command
 from tests.support.secured import SecuredKafka
-from tests.support.serving import ROOT, command, environment
 from tests.support.site import Site
 from tests.support.waiting import wait_for
 
@@ -32,6 +34,7 @@ class SecuredSystem:
     prefix: str
     group: str
     passwords: dict[str, str] = field(init=False)
+    files: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
         names = [*(self.user(process.name) for process in PROCESSES), HOSPITAL]
@@ -61,13 +64,15 @@ class SecuredSystem:
             return self.kafka.admin_properties
         user = self.user(name)
         properties = self.kafka.client_kafka(user, self.passwords[user])
-        return {"bootstrap.servers": self.kafka.bootstrap, **properties}
+        # Who asks a partition where it ends waits for a fetch that finds nothing, half a second by default.
+        return {"bootstrap.servers": self.kafka.bootstrap, "fetch.wait.max.ms": "10", **properties}
 
     def file(self, name: str, **changed: str) -> Path:
         """Write the settings of a process, its password in a file of its own; `changed` are librdkafka's properties.
 
         Their names are written with _ for a dot.
         """
+        path = self.directory / f"{name}{next(self.files)}.toml"
         properties = {**self.kafka_of(name), **{key.replace("_", "."): value for key, value in changed.items()}}
         lines = {
             "bootstrap": properties.pop("bootstrap.servers"),
@@ -77,10 +82,9 @@ class SecuredSystem:
             "store": str(self.site.store),
         }
         if "sasl.password" in properties:
-            password = self.directory / f"{name}.password"
+            password = path.with_suffix(".password")
             password.write_text(properties.pop("sasl.password") + "\n")
             lines["sasl_password_file"] = str(password)
-        path = self.directory / f"{name}{len(list(self.directory.iterdir()))}.toml"
         tables = (lines, properties)
         text = "\n[kafka]\n".join("".join(f'"{key}" = {json.dumps(each[key])}\n' for key in each) for each in tables)
         path.write_text(text)
@@ -92,15 +96,7 @@ class SecuredSystem:
 
     def run(self, name: str, *arguments: str, **changed: str) -> "subprocess.CompletedProcess[str]":
         """Run the command under the user of a process."""
-        return subprocess.run(
-            command(*arguments, "--config", str(self.file(name, **changed))),
-            cwd=ROOT,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        return run_command(*arguments, "--config", str(self.file(name, **changed)))
 
     def ok(self, name: str, *arguments: str) -> str:
         """Run the command, fail if it does, return what it printed."""

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import random
-import subprocess
 from collections.abc import Iterator
 from itertools import chain
 from typing import NamedTuple
@@ -18,7 +17,8 @@ from producers.sources import SourceRecord
 from stream_app.quarantine import MAX_COPY_BYTES, frame
 from tests.integration.stream import Outputs, Patients, Stream
 from tests.support.broker import Broker
-from tests.support.serving import ROOT, Serving, command, environment
+from tests.support.process import run_command
+from tests.support.serving import Serving
 from tests.support.site import Site
 
 GARBAGE = 5000
@@ -90,9 +90,7 @@ def test_reviewers_read_the_original_bytes_of_all_the_origins_they_ask_for(mixed
 def test_an_origin_that_is_not_in_quarantine_is_named(mixed: Mixed, site: Site) -> None:
     missing = f"{mixed.stream.prefix}{EVENTS.name}/0/999999"
     arguments = ["quarantine", "show", missing, "--keys", str(site.keys), *address(mixed.stream)]
-    done = subprocess.run(
-        command(*arguments), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run_command(*arguments)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {missing}: expected ")
 
@@ -157,14 +155,6 @@ def address(stream: Stream) -> list[str]:
 
 
 def run(stream: Stream, *arguments: str) -> str:
-    done = subprocess.run(
-        command(*arguments, *address(stream)),
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run_command(*arguments, *address(stream))
     assert done.returncode == 0, done.stderr
     return done.stdout

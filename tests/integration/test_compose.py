@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -83,12 +84,16 @@ def test_everything_comes_up_and_ends(
         for name, service in found.items()
         if service.ours and service.arguments[:1] not in ([], ["kibana"])
     }
-    if broker.secure:
-        broker.make_users([user(processes[name]) for name in RUNNING], tmp_path / "users")
-    processes["topics"].run()
-    if broker.secure:
-        processes["rights"].run()
-    processes["elastic-setup"].run("--without-ilm")  # the server of the tests has none
+    with ThreadPoolExecutor() as pool:
+        beside = [pool.submit(processes["elastic-setup"].run, "--without-ilm")]  # the server of the tests has none
+        if broker.secure:
+            names = [user(processes[name]) for name in RUNNING]
+            beside.append(pool.submit(broker.make_users, names, tmp_path / "users"))
+        processes["topics"].run()
+        if broker.secure:
+            processes["rights"].run()
+        for each in beside:
+            each.result()
 
     assert "made" in processes["elastic-setup"].text()
     on_the_host = administrator(broker, prefix, made, tmp_path / "admin.toml")

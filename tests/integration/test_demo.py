@@ -2,7 +2,7 @@
 
 import json
 import re
-import subprocess
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from cli.attacks import DEMO_ATTACKS
 from cli.main import cardiosentry
 from monitoring.tally import Summary
-from tests.support.serving import ROOT, command, environment, get
-from tests.support.watchdog import Watchdog
+from tests.support.process import CommandProcess
+from tests.support.serving import get
+from tests.support.waiting import wait_for
 
 ATTACKS: list[tuple[list[str], dict[str, int]]] = [
     ([], {}),
@@ -26,33 +27,17 @@ LATER = {"unlike-training"}
 
 
 @pytest.mark.parametrize(("attack", "alerts"), ATTACKS, ids=["calm", "tampered release", "replay", "extraction"])
-def test_the_demo_runs_for_a_script_and_accounts_for_every_event(attack: list[str], alerts: dict[str, int]) -> None:
-    process = subprocess.Popen(
-        command("demo", "--seconds", "6", "--json", *attack),
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    watchdog = Watchdog(process.pid)
-    try:
-        assert process.stderr
-        said, console = "", None
-        for heard in process.stderr:
-            said += heard
-            if console := re.fullmatch(r"console (http://\S+)\n", heard):
-                break
-        assert console, said
-        assert get(f"{console[1]}/health") == (200, "ok\n")  # when its address is printed it listens
-        shown, rest = process.communicate(timeout=180)
-    finally:
-        process.terminate()
-        process.wait(60)
-        watchdog.dismiss()
-    assert process.returncode == 0, said + rest
-    assert "Traceback" not in said + rest
-    line = shown.splitlines()[-1]
+def test_the_demo_runs_for_a_script_and_accounts_for_every_event(
+    attack: list[str], alerts: dict[str, int], tmp_path: Path
+) -> None:
+    with CommandProcess(tmp_path / "log", "demo", "--seconds", "6", "--json", *attack) as demo:
+        assert demo.process
+        wait_for(lambda: bool(re.search(r"^console http://\S+$", demo.text(), re.M)), 60, demo.text)
+        (console,) = re.findall(r"^console (http://\S+)$", demo.text(), re.M)
+        assert get(f"{console}/health") == (200, "ok\n")  # when its address is printed it listens
+        assert demo.process.wait(180) == 0, demo.text()
+    assert "Traceback" not in demo.text()
+    (line,) = (line for line in demo.text().splitlines() if line.startswith("{"))
     assert set(json.loads(line)) == set(Summary.__struct_fields__)
     summary = msgspec.json.decode(line, type=Summary)
     assert summary.events_sent > 100

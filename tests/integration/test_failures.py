@@ -18,21 +18,9 @@ from cli.main import cardiosentry
 from tests.integration.stream import Patients, Stream
 from tests.support.broker import Broker
 from tests.support.kafka import free_ports
-from tests.support.serving import ROOT, command, environment
+from tests.support.process import ROOT, launched, run_command
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
-
-
-def run(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command(*arguments),
-        cwd=ROOT,
-        env={**environment(), **variables},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
 
 
 def is_refused(done: "subprocess.CompletedProcess[str]", *named: str) -> None:
@@ -75,18 +63,18 @@ def test_a_changed_trust_root_is_refused(serve: list[str], tmp_path: Path, worke
     changed = payload.replace(b'"may_revoke":true', b'"may_revoke":false')
     assert changed != payload
     file.write_text(json.dumps({**root, "payload": base64.b64encode(changed).decode()}))
-    is_refused(run(*serve, "--workers", workers), "trust root 1: expected signatures of 1 root signers")
+    is_refused(run_command(*serve, "--workers", workers), "trust root 1: expected signatures of 1 root signers")
 
 
 @pytest.mark.parametrize("file", ["trust-root.json", "reviewers.pub", "keyring.toml"])
 def test_a_missing_key_is_named(serve: list[str], tmp_path: Path, file: str) -> None:
     (tmp_path / "keys" / file).unlink()
-    is_refused(run(*serve), str(tmp_path / "keys" / file))
+    is_refused(run_command(*serve), str(tmp_path / "keys" / file))
 
 
 def test_missing_topics_are_named_with_the_command_that_makes_them(serve: list[str]) -> None:
     is_refused(
-        run(*serve, "--topic-prefix", "nothing-here-"),
+        run_command(*serve, "--topic-prefix", "nothing-here-"),
         "nothing-here-patient-events",
         "nothing-here-model-alerts",
         "cardiosentry topics create",
@@ -97,11 +85,11 @@ def test_missing_topics_are_named_with_the_command_that_makes_them(serve: list[s
 def test_a_broker_that_does_not_answer_is_named(site: Site, name: str) -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     keys = [] if name.startswith(("tail", "topics")) else ["--keys", str(site.keys)]
-    is_refused(run(*name.split(), "--bootstrap", address, *keys), address)
+    is_refused(run_command(*name.split(), "--bootstrap", address, *keys), address)
 
 
 def test_a_topic_that_is_not_there_is_named(kafka: Broker) -> None:
-    is_refused(run("tail", "no-such-topic", "--bootstrap", kafka.bootstrap), "no-such-topic")
+    is_refused(run_command("tail", "no-such-topic", "--bootstrap", kafka.bootstrap), "no-such-topic")
 
 
 CONFIGURATIONS = {
@@ -120,7 +108,7 @@ def test_a_wrong_setting_is_named(serve: list[str], tmp_path: Path, given: Mappi
     file.write_text(given.get("config", ""))
     options = [part for name, value in given.items() if name.startswith("-") for part in (name, value)]
     variables = {name: value for name, value in given.items() if name.isupper()}
-    is_refused(run(*serve, "--config", str(file), *options, **variables), named)
+    is_refused(run_command(*serve, "--config", str(file), *options, env=variables), named)
 
 
 WRONG_USAGE = (
@@ -137,7 +125,7 @@ WRONG_USAGE = (
 
 @pytest.mark.parametrize("arguments", [line.split() for line in WRONG_USAGE], ids=WRONG_USAGE)
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
-    done = run(*arguments)
+    done = run_command(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "Usage: cardiosentry" in done.stderr
@@ -161,7 +149,7 @@ def test_the_help_of_every_command_has_an_example(path: tuple[str, ...]) -> None
 
 
 def test_help_is_quick_to_find_and_names_every_command() -> None:
-    done = run("--help")
+    done = run_command("--help")
     assert done.returncode == 0
     assert all(path[0] in done.stdout for path in list(commands(cardiosentry))[1:])
 
@@ -187,13 +175,11 @@ def test_fausts_own_command_runs_a_worker_with_settings_from_the_environment(
     faust = [str(Path(sys.executable).with_name("faust")), "-A", "stream_app.faust_app", "worker", "-l", "warn"]
     (event,) = Patients(site, seed=8).unsigned(1)
     stream.produce([event])
-    with (tmp_path / "log").open("wb") as log:
-        worker = subprocess.Popen(
-            [*faust, "--without-web"], cwd=tmp_path, env={**os.environ, **variables}, stdout=log, stderr=log
-        )
+    log = tmp_path / "log"
+    worker = launched([*faust, "--without-web"], log, cwd=tmp_path, env={**os.environ, **variables})
     try:
-        wait_for(lambda: stream.is_worked_off() or worker.poll() is not None, 60, (tmp_path / "log").read_text)
-        outputs = stream.outputs(1.0, (tmp_path / "log").read_text)
+        wait_for(lambda: stream.is_worked_off() or worker.poll() is not None, 60, log.read_text)
+        outputs = stream.outputs(1.0, log.read_text)
         worker.send_signal(signal.SIGTERM)
         worker.wait(20)
     finally:

@@ -8,12 +8,11 @@ import csv
 import io
 import json
 import re
-import subprocess
+import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +39,12 @@ from producers.synthetic import SyntheticPatients
 from tests.integration.stream import Stream
 from tests.integration.test_retrain import champion_of, policy
 from tests.support.broker import Broker
+from tests.support.process import CommandProcess
 from tests.support.reading import read_topic
-from tests.support.serving import Serving, command, environment
+from tests.support.repeating import repeating
+from tests.support.serving import Serving
 from tests.support.site import Site
 from tests.support.waiting import wait_for
-from tests.support.watchdog import Watchdog
 
 KEPT_BACK = 60
 AT_HOME, AWAY = 650, 600
@@ -115,28 +115,12 @@ def steadily(hospital: Hospital, source: SyntheticPatients, enough: Callable[[in
     return taken
 
 
-@contextmanager
-def under_load(hospital: Hospital, source: SyntheticPatients) -> Iterator[None]:
-    """Send twenty events each fifth of a second, without outcomes."""
-    done = threading.Event()
-
-    def feed() -> None:
-        while not done.wait(0.2):
-            hospital.send(events(source.take(20, now_ms())))
-
-    thread = threading.Thread(target=feed)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+def under_load(hospital: Hospital, source: SyntheticPatients) -> AbstractContextManager[None]:
+    """Send twenty events each fifth of a second meanwhile, without outcomes."""
+    return repeating(lambda: hospital.send(events(source.take(20, now_ms()))), 0.2)
 
 
-@contextmanager
-def triggers(settings: Settings, key: Path, policy_file: Path, directory: Path) -> Iterator[Path]:
-    """Run `cardiosentry triggers` meanwhile; yields its log."""
-    log = directory / "triggers.log"
+def triggers(settings: Settings, key: Path, policy_file: Path, directory: Path) -> CommandProcess:
     (directory / "source").mkdir()
     (directory / "source" / "model.py").write_text("ANSWER = 42\n")
     arguments = {
@@ -150,20 +134,9 @@ def triggers(settings: Settings, key: Path, policy_file: Path, directory: Path) 
         "--key": str(key),
         "--look-s": "1",
     }
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            command("triggers", *(part for option in arguments.items() for part in option)),
-            stdout=file,
-            stderr=file,
-            env=environment(),
-        )
-    watchdog = Watchdog(process.pid)
-    try:
-        yield log
-    finally:
-        process.terminate()
-        process.wait(30)
-        watchdog.dismiss()
+    options = (part for option in arguments.items() for part in option)
+    # A SIGKILL would leave the run that it began.
+    return CommandProcess(directory / "triggers.log", "triggers", *options, leave=signal.SIGTERM)
 
 
 def trust_the_pipeline(settings: Settings, public: Path) -> None:
@@ -204,7 +177,7 @@ def test_another_hospitals_patients_come_to_a_model_that_knows_them(
     with Serving(own, kafka.bootstrap, prefix, tmp_path / "log", workers=2) as serving:
         serving.start().wait_until_ready(2)
         trust_the_pipeline(settings, public)
-        with triggers(settings, private, policy_file, tmp_path) as log:
+        with triggers(settings, private, policy_file, tmp_path) as triggering:
             visits = steadily(hospital, home, lambda sent: sent >= AT_HOME)
             stream.wait_until_worked_off(explain=serving.text)
             hospital.send(outcomes(visits))
@@ -220,7 +193,7 @@ def test_another_hospitals_patients_come_to_a_model_that_knows_them(
             hospital.send(outcomes(visits))
 
             with under_load(hospital, hospital.patients(hungary, 4)):
-                run, digest = challenger(settings, tmp_path / "runs", log)
+                run, digest = challenger(settings, tmp_path / "runs", triggering)
                 release_bundle(settings, run / "bundle", role="champion", reason="it knows Hungary", days=30)
                 wait_for(lambda: all(digest in champion_of(serving, slot) for slot in (0, 1)), 60, serving.text)
                 after, more = hospital.known(kept_back, 5)
@@ -239,11 +212,11 @@ def test_another_hospitals_patients_come_to_a_model_that_knows_them(
         sys.stdout.write(f"\n{KEPT_BACK} real patients of Hungary, before and after; {begun_by(run)}\n{shown}\n")
 
 
-def challenger(settings: Settings, runs: Path, log: Path) -> tuple[Path, str]:
+def challenger(settings: Settings, runs: Path, triggering: CommandProcess) -> tuple[Path, str]:
     """Wait for the end of the run that began by itself; return it and the digest of what it released."""
     ended = re.compile(r"Z (released|a gate said no|broken)")
-    wait_for(lambda: ended.search(log.read_text()) is not None, RETRAIN_S, log.read_text)
-    assert "Z released" in log.read_text(), log.read_text()
+    wait_for(lambda: ended.search(triggering.text()) is not None, RETRAIN_S, triggering.text)
+    assert "Z released" in triggering.text(), triggering.text()
     (run,) = all_runs(runs)
     entry = read_releases(settings).entries[-1]
     assert isinstance(entry.statement, Release)

@@ -16,7 +16,8 @@ from contracts.metrics import METRICS
 from producers.sources import SourceRecord
 from tests.integration.stream import Patients, Stream
 from tests.support.broker import Broker
-from tests.support.serving import ROOT, Serving
+from tests.support.process import ROOT
+from tests.support.serving import Serving
 from tests.support.site import Site
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
@@ -51,14 +52,15 @@ from monitoring.reader import TopicReader
 from stream_app.output import TransactionalOutput
 from tests.integration.secured import HOSPITAL, SecuredSystem
 from tests.support.broker import Broker
-from tests.support.certificates import Authority
 from tests.support.kafka import java
-from tests.support.secured import SecuredKafka
-from tests.support.serving import Serving, environment
+from tests.support.process import environment
+from tests.support.secured import SecuredKafka, new_authority
+from tests.support.serving import Serving
 from tests.support.site import Site
 from tests.support.waiting import wait_for
 
 EVENTS_SENT = 60
+Refused = dict[tuple[str, str], Future["subprocess.CompletedProcess[str]"]]
 POLICY = CollectPolicy(settle_s=0, before_s=0, after_s=0, least_rows=10, least_of_each=1)
 
 
@@ -366,17 +368,29 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "command_name"),
-    [*((name, "tail") for name in WRONG), ("a wrong password", "serve"), ("another authority", "produce")],
-)
+REFUSED = [*((name, "tail") for name in WRONG), ("a wrong password", "serve"), ("another authority", "produce")]
+
+
+@pytest.fixture(scope="module")
+def refused(system: SecuredSystem, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refused]:
+    """Every command whose connection is refused, all at once: one of them waits for ten seconds."""
+    other = tmp_path_factory.mktemp("other") / "ca.pem"
+    other.write_bytes(new_authority("other").certificate)
+    places = {"other": other, "port": system.kafka.bootstrap.rpartition(":")[2]}
+
+    def run(name: str, command_name: str) -> "subprocess.CompletedProcess[str]":
+        properties = {key: value.format(**places) for key, value in WRONG[name][0].items()}
+        return system.run("worker", *COMMANDS[command_name], **properties)
+
+    with ThreadPoolExecutor(len(REFUSED)) as pool:
+        yield {case: pool.submit(run, *case) for case in REFUSED}
+
+
+@pytest.mark.parametrize(("name", "command_name"), REFUSED)
 def test_a_connection_that_is_refused_is_explained_in_a_sentence_without_a_secret(
-    system: SecuredSystem, name: str, command_name: str, tmp_path: Path
+    refused: Refused, name: str, command_name: str
 ) -> None:
-    changed, says = WRONG[name]
-    places = {"other": Authority(tmp_path, "other").certificate, "port": system.kafka.bootstrap.rpartition(":")[2]}
-    properties = {key: value.format(**places) for key, value in changed.items()}
-    done = system.run("worker", *COMMANDS[command_name], **properties)
+    says, done = WRONG[name][1], refused[name, command_name].result()
     assert done.returncode == 1, done.stdout + done.stderr
     (said,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
     assert says in said
@@ -396,7 +410,7 @@ def test_a_changed_password_counts_for_every_connection_from_then_on(system: Sec
 
 def test_two_authorities_are_trusted_while_one_follows_the_other(system: SecuredSystem, tmp_path: Path) -> None:
     both = tmp_path / "ca.pem"
-    both.write_text(Authority(tmp_path, "next").certificate.read_text() + system.kafka.ca.read_text())
+    both.write_bytes(new_authority("next").certificate + system.kafka.ca.read_bytes())
     done = system.run("models", "models", "list", ssl_ca_location=str(both))
     assert done.returncode == 0, done.stderr
 

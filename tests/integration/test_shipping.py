@@ -34,8 +34,9 @@ from tests.chaos.shipping import chaos
 from tests.support.broker import Broker
 from tests.support.elastic import ElasticServer
 from tests.support.kafka import free_ports
+from tests.support.process import run_command
 from tests.support.reading import read_topic
-from tests.support.serving import ROOT, command, environment, get
+from tests.support.serving import get
 from tests.support.shipping import Shipped, Shipping, check_once, prediction, predictions, publish
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
@@ -78,11 +79,11 @@ def test_a_shipper_goes_on_at_its_last_commit(system: System) -> None:
     system.publish(PREDICTIONS.name, *sent[:-1])
     with system.shipping() as shipping:
         system.shipped.wait_for("predictions", len(sent) - 1, shipping)
-        assert shipping.end() == 0
+        assert shipping.stop() == 0
         system.publish(PREDICTIONS.name, sent[-1])
         shipping.start()
         system.shipped.wait_for("predictions", len(sent), shipping)
-        assert shipping.end() == 0
+        assert shipping.stop() == 0
     assert "shipped records=1 rejected=0" in shipping.text().splitlines()[-1]
 
 
@@ -95,8 +96,8 @@ def test_two_shippers_at_once_ship_every_record_once(system: System) -> None:
             system.publish(PREDICTIONS.name, *sent[2000:])
             system.shipped.wait_for("predictions", len(sent), first)
             wait_for(lambda: "assigned lane=records" in second.text(), 30, second.text)
-            assert second.end() == 0
-        assert first.end() == 0
+            assert second.stop() == 0
+        assert first.stop() == 0
     check_once(system.shipped, sent)
 
 
@@ -108,7 +109,7 @@ def test_what_cannot_be_shipped_stands_aside_and_costs_the_others_nothing(system
     with system.shipping() as shipping:
         system.shipped.wait_for("predictions", 100, shipping)
         rejects = read_topic(system.kafka.bootstrap, system.prefix + SHIP_REJECTS.name, 2)
-        assert shipping.end() == 0
+        assert shipping.stop() == 0
     check_once(system.shipped, good)
 
     found = {r.headers[0][1].decode(): {name: value.decode() for name, value in r.headers} for r in rejects}
@@ -158,13 +159,13 @@ def test_each_kind_of_record_comes_to_its_own_index(system: System) -> None:
         wait_for(lambda: 'cardiosentry_ship_records_total{lane="alerts"} 2.0' in metrics(), 30, metrics)
         wait_for(lambda: 'cardiosentry_ship_lag_records{lane="audit"} 0.0' in metrics(), 30, metrics)
         assert 'cardiosentry_ship_rejected_total{lane="records"} 0.0' in metrics()
-        assert shipping.end() == 0
+        assert shipping.stop() == 0
         trail = system.shipped.documents("audit")
         shipping.start()  # the audit trail is read from its beginning each time, which changes nothing
         wait_for(lambda: shipping.text().count("assigned lane=audit") == 2, 30, shipping.text)
         system.publish(MODEL_ALERTS.name, (told, at_ms))
         system.shipped.wait_for("model-alerts", 2, shipping)
-        assert shipping.end() == 0
+        assert shipping.stop() == 0
     assert {hit["_id"] for hit in system.shipped.documents("audit")} == {hit["_id"] for hit in trail}
 
     acts = [hit["_source"] for hit in system.shipped.documents("incident-acts")]
@@ -190,14 +191,7 @@ def test_each_kind_of_record_comes_to_its_own_index(system: System) -> None:
 def ship(system: System, *arguments: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `cardiosentry ship …` to its end."""
     options = ["--elastic", system.elastic.address, "--topic-prefix", system.prefix]
-    return subprocess.run(
-        command("ship", *arguments, *options),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**environment(), **(environ or {})},
-    )
+    return run_command("ship", *arguments, *options, env=environ)
 
 
 def test_a_log_that_grows_is_shipped_line_by_line_once(system: System, tmp_path: Path) -> None:

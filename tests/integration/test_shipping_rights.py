@@ -14,7 +14,7 @@ from contracts.topics import PREDICTIONS
 from tests.conftest import cannot_run
 from tests.support.broker import Broker
 from tests.support.elastic import PASSWORD, ElasticServer, ElasticUnavailable
-from tests.support.serving import ROOT, command, environment
+from tests.support.process import ROOT, run_command
 from tests.support.shipping import Shipped, Shipping, predictions, publish
 from tests.support.site import Site
 
@@ -42,14 +42,7 @@ def login(user: str, password: str = PASSWORD) -> dict[str, str]:
 
 
 def run(server: ElasticServer, prefix: str, *arguments: str, user: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("ship", *arguments, "--elastic", server.address, "--topic-prefix", prefix),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-        env={**environment(), **user},
-    )
+    return run_command("ship", *arguments, "--elastic", server.address, "--topic-prefix", prefix, env=user)
 
 
 def test_each_role_may_do_its_own_work_and_no_more(
@@ -64,7 +57,7 @@ def test_each_role_may_do_its_own_work_and_no_more(
     log = tmp_path / "log"
     with Shipping(kafka.bootstrap, prefix, secure.address, site.keys, log, **login("ship")) as shipping:
         shipped.wait_for("predictions", 50, shipping)
-        assert shipping.end() == 0
+        assert shipping.stop() == 0
 
     (first, *_) = shipped.documents("predictions")
     where, identity = first["_index"], first["_id"]

@@ -2,7 +2,7 @@
 
 import json
 import re
-import subprocess
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -25,10 +25,10 @@ from producers.sign import Signer
 from tests.integration.stream import Stream
 from tests.support.broker import Broker
 from tests.support.kafka import free_ports
-from tests.support.serving import command, environment, get
+from tests.support.process import CommandProcess
+from tests.support.serving import get
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
-from tests.support.watchdog import Watchdog
 
 RUN_S = 90.0
 SHA = "{:040x}"
@@ -51,17 +51,16 @@ def policy(path: Path) -> Path:
 
 @dataclass
 class Triggering:
-    """The process, its log, its runs, and the settings of the system that it works for."""
+    """The process, its runs, and the settings of the system that it works for."""
 
-    process: subprocess.Popen[bytes]
-    log: Path
+    process: CommandProcess
     runs: Path
     secret: str
     options: tuple[str, ...]
     metrics_port: int
 
     def text(self) -> str:
-        return self.log.read_text("utf-8", "replace")
+        return self.process.text()
 
     def commit(self, number: int, secret: str | None = None) -> tuple[int, str]:
         """Tell of a commit as GitLab does; return the answer's status and what becomes of the commit."""
@@ -116,8 +115,10 @@ def triggering(kafka: Broker, site: Site, tmp_path: Path) -> Iterator[Triggering
             if made.topic is not EVENTS
         ]
     )
-    options = ("--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, "--keys", str(site.keys))
-    runs, log = tmp_path / "runs", tmp_path / "log"
+    # A run asks each partition where it ends, and each answer waits for a fetch that finds nothing.
+    kafka_options = ("--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, "-X", "fetch.wait.max.ms=10")
+    options = (*kafka_options, "--keys", str(site.keys))
+    runs = tmp_path / "runs"
     (metrics_port,) = free_ports(1)
     (tmp_path / "source").mkdir()
     (site.keys / SECRET_FILE).unlink(missing_ok=True)
@@ -126,20 +127,10 @@ def triggering(kafka: Broker, site: Site, tmp_path: Path) -> Iterator[Triggering
         *("--runs", str(runs), "--source", str(tmp_path / "source"), "--webhook", "127.0.0.1:0"),
         *("--metrics-port", str(metrics_port)),
     ]
-    with log.open("ab") as file:
-        process = subprocess.Popen(
-            command("triggers", *options, *arguments), stdout=file, stderr=file, env=environment()
-        )
-    watchdog = Watchdog(process.pid)
-    found = Triggering(process, log, runs, "", options, metrics_port)
-    try:
-        wait_for(lambda: "waiting for reasons" in found.text(), 30, found.text)
-        found.secret = (site.keys / SECRET_FILE).read_text().strip()
-        yield found
-    finally:
-        process.terminate()
-        process.wait(30)
-        watchdog.dismiss()
+    # A SIGKILL would leave the run that it began.
+    with CommandProcess(tmp_path / "log", "triggers", *options, *arguments, leave=signal.SIGTERM) as process:
+        wait_for(lambda: "waiting for reasons" in process.text(), 30, process.text)
+        yield Triggering(process, runs, (site.keys / SECRET_FILE).read_text().strip(), options, metrics_port)
 
 
 def test_outcomes_and_commits_begin_runs_once_each_and_a_freeze_keeps_them(triggering: Triggering) -> None:

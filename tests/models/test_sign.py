@@ -15,7 +15,7 @@ from models.bundle import bundle_digest
 from models.sign import generate_signing_key, sign_bundle
 from models.verify import verify_bundle
 from tests.conftest import Trained
-from tests.support.serving import command
+from tests.support.process import command
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:

@@ -1,14 +1,13 @@
 """Who we are comes from the environment or files alone, and is never shown."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from contracts.errors import UserError
 from monitoring.elastic.client import connect
+from tests.support.process import run_command
 from tests.support.recording import RecordingServer
-from tests.support.serving import ROOT, command, environment
 
 REFUSED = {
     "no address": (" , ", "", {}, "at least one address"),
@@ -57,14 +56,8 @@ def test_a_password_may_stand_in_a_file(tmp_path: Path) -> None:
 def test_no_command_shows_a_key(arguments: list[str]) -> None:
     error = {"error": {"type": "security_exception", "reason": "unable to authenticate c2VjcmV0"}, "status": 401}
     with RecordingServer(lambda _: (401, error)) as server:
-        run = subprocess.run(
-            command(*arguments),
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=ROOT,
-            env={**environment(), "ELASTIC_API_KEY": "c2VjcmV0", "CARDIOSENTRY_ELASTIC": server.address},
-        )
+        env = {"ELASTIC_API_KEY": "c2VjcmV0", "CARDIOSENTRY_ELASTIC": server.address}
+        run = run_command(*arguments, env=env)
     assert "c2VjcmV0" not in run.stdout + run.stderr
     assert run.returncode == (0 if arguments == ["settings"] else 1)
     if arguments == ["ship", "--setup"]:

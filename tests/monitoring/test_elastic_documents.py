@@ -15,7 +15,7 @@ from contracts.topics import TOPICS
 from monitoring.elastic.documents import PredictionDocument, prediction, quarantined
 from monitoring.elastic.mappings import ecs_types, fields, mapping
 from monitoring.elastic.streams import STREAMS, Names, Stream
-from tests.support.serving import ROOT
+from tests.support.process import ROOT
 from tests.support.shipping import prediction as made_prediction
 
 HEADERS = {"cs-reason": b"schema", "cs-origin": b"patient-events/0/1", "cs-digest": b"sha256:" + b"0" * 64}

@@ -27,7 +27,7 @@ from tests.models.signers import root
 from tests.producers.support import AT_MS
 from tests.stream_app.support import loaded
 from tests.support.kibana import panels, queries
-from tests.support.serving import ROOT
+from tests.support.process import ROOT
 
 OBJECTS, RULES = packaged(SAVED_OBJECTS), packaged(DETECTION_RULES)
 BY_ID = {rule["rule_id"].removeprefix("cardiosentry-"): rule for rule in RULES}

@@ -4,31 +4,24 @@
 ...     alertmanager.pages("my-service")
 """
 
-import contextlib
 import json
 import re
 import shutil
-import signal
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from tests.support.kafka import free_ports
-from tests.support.waiting import wait_for
-from tests.support.watchdog import Watchdog
+from tests.support.server import Server
+from tests.support.serving import get
 
 SHIPPED = Path(__file__).parents[2] / "monitoring" / "alertmanager"
 BINARY, AMTOOL = "prometheus-alertmanager", "amtool"
-
-_START_S = 30.0
-_STOP_S = 10.0
 
 
 class AlertmanagerUnavailable(Exception):  # as KafkaUnavailable
@@ -125,7 +118,7 @@ def version() -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-class AlertmanagerServer:
+class AlertmanagerServer(Server):
     """One Alertmanager with a port and storage of its own, kept over `stop` and the next `start`.
 
     The times of its configuration are `short` unless told otherwise.
@@ -133,46 +126,14 @@ class AlertmanagerServer:
 
     def __init__(self, *, short: bool = True) -> None:
         require()
-        self._dir = Path(tempfile.mkdtemp(prefix="cardiosentry-alertmanager-"))
+        super().__init__("alertmanager")
         (self.port,) = free_ports(1)
         self.recorder = Recorder()
         self._config = configuration(self._dir, self.recorder.url, short=short)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: Watchdog | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Start and wait until it is ready."""
-        with (self._dir / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(BINARY, f"--config.file={self._config}", f"--storage.path={self._dir / 'data'}"),
-                    *(f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address=", "--log.level=info"),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._watchdog = Watchdog(self._process.pid, self._dir)
-        wait_for(self._is_ready, _START_S, lambda: (self._dir / "log").read_text("utf-8", "replace"))
-
-    def stop(self) -> None:
-        """Stop in order (SIGTERM); what it knows of pages and silences stays."""
-        if self._watchdog:
-            self._watchdog.dismiss()
-            self._watchdog = None
-        if self._process:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
 
     def alerts(self, service: str) -> list[dict[str, Any]]:
         """Return the alerts that stand of a system, silenced and inhibited ones too, without the watchdog."""
@@ -217,24 +178,10 @@ class AlertmanagerServer:
         with urllib.request.urlopen(request, timeout=5):  # noqa: S310
             pass
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Stop and delete what it stored."""
-        self.stop()
+        """Stop it and who takes its pages, and delete what it stored."""
+        super().close()
         self.recorder.close()
-        shutil.rmtree(self._dir, ignore_errors=True)
 
     def _alerts(self, service: str) -> list[dict[str, Any]]:
         filters = quote(f'service="{service}"')
@@ -242,16 +189,14 @@ class AlertmanagerServer:
             found: list[dict[str, Any]] = json.load(answer)
             return found
 
-    def _is_ready(self) -> bool:
-        assert self._process
-        if self._process.poll() is not None:
-            raise RuntimeError(f"Alertmanager ended: {(self._dir / 'log').read_text('utf-8', 'replace')}")
-        with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"{self.url}/-/ready", timeout=1) as answer,  # noqa: S310
-        ):
-            return bool(answer.status == 200)
-        return False
+    def _program(self) -> list[str]:
+        return [
+            *(BINARY, f"--config.file={self._config}", f"--storage.path={self._dir / 'data'}"),
+            *(f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address=", "--log.level=info"),
+        ]
+
+    def _answers(self) -> bool:
+        return get(f"{self.url}/-/ready")[0] == 200
 
 
 def _time(at_s: float) -> str:

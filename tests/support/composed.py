@@ -13,13 +13,11 @@ from typing import Self
 
 from tests.support.compose import ROOT, Service
 from tests.support.kafka import KafkaServer, free_ports, java
-from tests.support.serving import command, environment
+from tests.support.process import CommandProcess, command, environment, launched, run_command
 from tests.support.waiting import wait_for
-from tests.support.watchdog import Watchdog
 
 _HOME = "/var/lib/cardiosentry"  # the image's working directory
 _HEALTHY_S = 90.0
-_ENDED_S = 60.0  # as stop_grace_period
 
 
 class ComposedKafka(KafkaServer):
@@ -84,12 +82,14 @@ class ComposedKafka(KafkaServer):
         return text.replace("kafka:", "localhost:").replace("/run/secrets", str(secrets))
 
 
-class Composed:
+class Composed(CommandProcess):
     """One service's process, in directories of its own that hold what the file mounts, and nothing else.
 
     `made` is where `deploy.init` was run, `addresses` what stands for other services' addresses, `settings` what the
     environment says beside the file.
     """
+
+    stop_s = 60.0  # as stop_grace_period
 
     def __init__(
         self, service: Service, directory: Path, made: Path, addresses: Mapping[str, str], settings: Mapping[str, str]
@@ -100,65 +100,37 @@ class Composed:
         (tmp,) = service.given["tmpfs"]
         self._replaced = {f"{tmp}/": f"{self._tmp}/", "/run/secrets/": f"{self._directory}/secrets/", **addresses}
         self._mount(made)
-        self._environment = environment() | {"HOME": str(self._tmp)} | dict(settings)
-        self._environment |= {name: self._local(value) for name, value in service.environment.items()}
-        self._process: subprocess.Popen[bytes] | None = None
-        self.log = self._directory / "log"
+        env = {name: self._local(value) for name, value in service.environment.items()}
+        super().__init__(
+            self._directory / "log",
+            *map(self._local, service.arguments),
+            cwd=self._home,
+            env={"HOME": str(self._tmp), **settings, **env},
+        )
 
     def run(self, *more: str) -> None:
         """Run what ends by itself, with more arguments; fail if it does not end well."""
-        with self.log.open("ab") as log:
-            arguments = [*map(self._local, self.service.arguments), *more]
-            done = subprocess.run(
-                command(*arguments),
-                stdout=log,
-                stderr=log,
-                cwd=self._home,
-                env=self._environment,
-                check=False,
-                timeout=120,
-            )
-        assert done.returncode == 0, self.text()
+        done = launched(command(*self._arguments, *more), self.log, cwd=self._cwd, env=self._env)
+        try:
+            assert done.wait(120) == 0, self.text()
+        finally:
+            done.kill()
 
     @contextmanager
     def started(self) -> Iterator[Self]:
         """Run it for as long as the context lasts, then end it as `docker compose stop` does."""
-        with self.log.open("ab") as log:
-            arguments = list(map(self._local, self.service.arguments))
-            self._process = subprocess.Popen(
-                command(*arguments),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._home,
-                env=self._environment,
-            )
-        watchdog = Watchdog(self._process.pid)
-        try:
+        with self:
             yield self
-            self._process.send_signal(signal.SIGTERM)
-            assert self._process.wait(_ENDED_S) in (0, -signal.SIGTERM), self.text()
-        finally:
-            if self._process.poll() is None:
-                self._process.kill()
-                self._process.wait()
-            watchdog.dismiss()
+            assert self.stop() in (0, -signal.SIGTERM), self.text()
 
     def wait_until_healthy(self) -> None:
         """Wait until its own health check says so; fail with the log if it ends or does not."""
         wait_for(self._is_healthy, _HEALTHY_S, lambda: f"{self.service.name}: {self.text()}")
 
-    def text(self) -> str:
-        return self.log.read_text("utf-8", "replace")
-
     def _is_healthy(self) -> bool:
-        assert self._process
-        assert self._process.poll() is None, self.text()
-        arguments = list(map(self._local, self.service.health[1:]))
-        done = subprocess.run(
-            command(*arguments), cwd=ROOT, env=environment(), capture_output=True, check=False, timeout=60
-        )
-        return done.returncode == 0
+        assert self.process
+        assert self.process.poll() is None, self.text()
+        return run_command(*map(self._local, self.service.health[1:])).returncode == 0
 
     def _mount(self, made: Path) -> None:
         for directory in (self._home, self._tmp, self._directory / "secrets"):

@@ -7,7 +7,6 @@ It is fetched once into `.cache/` (a hundred megabytes); after that a start take
 lacks index lifecycle management, scripts, ingest and a few field types.
 """
 
-import atexit
 import contextlib
 import json
 import os
@@ -15,27 +14,21 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import psutil
 
 from tests.support.kafka import free_ports
-from tests.support.watchdog import Watchdog
+from tests.support.server import Server
+from tests.support.serving import get
 
 VERSION = "8.19.21"
 ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
 HOME = Path(__file__).parents[2] / ".cache" / f"elasticsearch-{VERSION}"
 
 PASSWORD = "a-password-of-tests"  # noqa: S105 - of servers that live as long as a test
-
-START_TIMEOUT_S = 180  # ten on two idle cores
-STOP_TIMEOUT_S = 30
 
 _SETTINGS = """\
 cluster.name: cardiosentry-test
@@ -57,23 +50,24 @@ class ElasticUnavailable(Exception):  # as KafkaUnavailable
     """This machine cannot run Elasticsearch; the text says what is missing."""
 
 
-class ElasticServer:
+class ElasticServer(Server):
     """One node with data and ports of its own, kept over `stop` or `kill` and the next `start`.
 
     With `roles`, as an API key describes them, it wants to know who asks: there is a user for each, of the same name,
     and "superuser"; `PASSWORD` is everybody's. (It cannot make API keys: that needs what this distribution lacks.)
 
-    Leaving the context stops it and deletes its data; so does the end of this process, even by SIGKILL.
+    `start` raises `ElasticUnavailable` without Java or Maven.
     """
 
+    start_s = 180.0  # ten on two idle cores
+    stop_s = 30.0
+
     def __init__(self, *, heap: str = "512m", roles: Mapping[str, Any] | None = None) -> None:
+        super().__init__("elastic")
         self._heap = heap
-        self._dir = Path(tempfile.mkdtemp(prefix="cardiosentry-elastic-"))
         self._port, self._transport_port = free_ports(2)
         self._roles = roles
-        self._launcher: subprocess.Popen[bytes] | None = None
-        self._pid: int | None = None
-        self._watchdog: Watchdog | None = None
+        self._pid: int | None = None  # the server's: what is started here launches it
 
     @property
     def address(self) -> str:
@@ -84,55 +78,20 @@ class ElasticServer:
         """The server's process id, None when it is not running."""
         return self._pid
 
-    def start(self) -> None:
-        """Start the server and wait until it answers; raise `ElasticUnavailable` without Java or Maven."""
+    def close(self) -> None:
+        """Kill the server, whose data goes anyway, and delete that."""
+        self.kill()
+        super().close()
+
+    def _program(self) -> list[str]:
         prepare()
         self._configure()
-        pid_file = self._dir / "pid"
-        pid_file.unlink(missing_ok=True)
-        with (self._dir / "log").open("ab") as log:
-            self._launcher = subprocess.Popen(
-                [*_as_nobody(), str(HOME / "bin" / "elasticsearch"), "-p", str(pid_file)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._dir,
-                start_new_session=True,
-                env=self._environment(),
-            )
-        atexit.register(self.close)
-        try:
-            self._wait_until_it_answers(pid_file)
-        except BaseException:
-            self._end(signal.SIGKILL)
-            raise
+        self._pid_file.unlink(missing_ok=True)
+        return [*_as_nobody(), str(HOME / "bin" / "elasticsearch"), "-p", str(self._pid_file)]
 
-    def stop(self) -> None:
-        """Stop the server cleanly (SIGTERM); the data stays."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Stop the server as a power cut would (SIGKILL); what reached the operating system stays."""
-        self._end(signal.SIGKILL)
-
-    def close(self) -> None:
-        """Stop the server and delete its data."""
-        atexit.unregister(self.close)
-        self.kill()
-        shutil.rmtree(self._dir, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    @property
+    def _pid_file(self) -> Path:
+        return self._dir / "pid"
 
     def _configure(self) -> None:
         config = self._dir / "config"
@@ -167,53 +126,26 @@ class ElasticServer:
         }
 
     def _end(self, how: signal.Signals) -> None:
-        launcher, self._launcher = self._launcher, None
-        watchdog, self._watchdog = self._watchdog, None
         pid, self._pid = self._pid, None
-        if watchdog:
-            watchdog.dismiss()
-        if launcher is None:
-            return
         # The launcher waits for the server, which is its child, and ends with it.
         servers = [psutil.Process(pid)] if pid and psutil.pid_exists(pid) else []
-        if not servers:
+        if not servers and self._process:
             with contextlib.suppress(psutil.NoSuchProcess):
-                servers = psutil.Process(launcher.pid).children(recursive=True)
+                servers = psutil.Process(self._process.pid).children(recursive=True)
         for server in servers:
             with contextlib.suppress(psutil.NoSuchProcess):
                 server.send_signal(how)
-        _, alive = psutil.wait_procs(servers, STOP_TIMEOUT_S)
+        _, alive = psutil.wait_procs(servers, self.stop_s)
         for server in alive:
             server.kill()
-        if not servers:
-            launcher.kill()
-        try:
-            launcher.wait(10)
-        except subprocess.TimeoutExpired:
-            launcher.kill()
-            launcher.wait()
+        super()._end(signal.SIGTERM if servers else signal.SIGKILL)
 
-    def _wait_until_it_answers(self, pid_file: Path) -> None:
-        assert self._launcher
-        deadline = time.monotonic() + START_TIMEOUT_S
-        url = f"{self.address}/_cluster/health?wait_for_status=yellow&timeout=1s"
-        while time.monotonic() < deadline and self._launcher.poll() is None:
-            if self._pid is None and pid_file.exists() and (text := pid_file.read_text().strip()):
-                self._pid = int(text)
-                self._watchdog = Watchdog(self._pid, self._dir)
-            try:
-                with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - a page on this machine
-                    return
-            except urllib.error.HTTPError as error:
-                if error.code == 401:  # it is up, and wants to know who asks
-                    return
-            except OSError:
-                pass
-            time.sleep(0.1)
-        raise RuntimeError(f"Elasticsearch at {self.address}: expected an answer: {self._tail()}")
-
-    def _tail(self) -> str:
-        return "\n".join((self._dir / "log").read_text("utf-8", "replace").splitlines()[-20:]) or "it wrote nothing"
+    def _answers(self) -> bool:
+        if self._pid is None and self._pid_file.exists() and (text := self._pid_file.read_text().strip()):
+            self._pid = int(text)
+            self._watch(self._pid)
+        status, _ = get(f"{self.address}/_cluster/health?wait_for_status=yellow&timeout=1s")
+        return status in (200, 401)  # 401: it is up, and wants to know who asks
 
 
 def prepare() -> None:

@@ -6,31 +6,23 @@
 The jars are fetched once into `.cache/`; after that a start takes a few seconds.
 """
 
-import atexit
 import contextlib
 import random
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from tests.support.watchdog import Watchdog
+from tests.support.server import Server
 
 VERSION = "4.1.0"
 POM = Path(__file__).parent / "kafka" / "pom.xml"
 CACHE = Path(__file__).parents[2] / ".cache" / f"kafka-{VERSION}"
-
-START_TIMEOUT_S = 90  # 5-7 s on two idle cores; a loaded machine recovering a large log takes longer
-STOP_TIMEOUT_S = 30
 
 # One cluster a server, so that every one of them may have the same id and be formatted once, in the cache: 2.4 s less
 # for every start.
@@ -69,73 +61,23 @@ class KafkaUnavailable(Exception):  # says what is so, as python-tuf's errors do
     """This machine cannot run the broker; the text says what is missing."""
 
 
-class KafkaServer:
+class KafkaServer(Server):
     """One broker with a data directory and ports of its own, kept over `stop` or `kill` and the next `start`.
 
-    `start` returns when the broker has answered a request. Leaving the context stops it and deletes its data; so does
-    the end of this process, even by SIGKILL.
+    `start` returns when the broker has answered a request, and raises `KafkaUnavailable` without Java or Maven.
     """
 
+    start_s = 90.0  # 5-7 s on two idle cores; a loaded machine recovering a large log takes longer
+    stop_s = 30.0
+
     def __init__(self, *, heap: str = "1g") -> None:
+        super().__init__("kafka")
         self._heap = heap
-        self._dir = Path(tempfile.mkdtemp(prefix="cardiosentry-kafka-"))
         self._port, self._controller_port = free_ports(2)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: Watchdog | None = None
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self._port}"
-
-    @property
-    def pid(self) -> int | None:
-        """The broker's process id, None when it is not running."""
-        return self._process.pid if self._process else None
-
-    @property
-    def log(self) -> Path:
-        """What the broker wrote, warnings and worse."""
-        return self._dir / "kafka.log"
-
-    def start(self) -> None:
-        """Start the broker and wait until it answers; raise `KafkaUnavailable` without Java or Maven."""
-        if self._process:
-            raise RuntimeError(f"Kafka at {self.bootstrap}: already running")
-        prepare()
-        data = self._dir / "data"
-        if not data.exists():
-            shutil.copytree(CACHE / "formatted", data)
-        settings = self._dir / "server.properties"
-        settings.write_text(self._settings(data), encoding="utf-8")
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*java(f"-Xms512m -Xmx{self._heap}".split()), "kafka.Kafka", str(settings)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for the test run, which then stops the broker in order
-            )
-        self._watchdog = Watchdog(self._process.pid, self._dir)
-        atexit.register(self.close)
-        try:
-            self._wait_until_it_answers()
-        except BaseException:
-            self.kill()
-            raise
-
-    def stop(self) -> None:
-        """Stop the broker cleanly (SIGTERM); the data stays."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Stop the broker as a power cut would (SIGKILL); what reached the operating system stays."""
-        self._end(signal.SIGKILL)
-
-    def close(self) -> None:
-        """Stop the broker and delete its data."""
-        atexit.unregister(self.close)
-        self.stop()
-        shutil.rmtree(self._dir, ignore_errors=True)
 
     def _settings(self, data: Path) -> str:
         return SETTINGS.format(port=self._port, controller_port=self._controller_port, data=data)
@@ -145,49 +87,22 @@ class KafkaServer:
         """How to connect as somebody who may do everything."""
         return {"bootstrap.servers": self.bootstrap}
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
+    def _program(self) -> list[str]:
+        prepare()
+        data = self._dir / "data"
+        if not data.exists():
+            shutil.copytree(CACHE / "formatted", data)
+        settings = self._dir / "server.properties"
+        settings.write_text(self._settings(data), encoding="utf-8")
+        return [*java(f"-Xms512m -Xmx{self._heap}".split()), "kafka.Kafka", str(settings)]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        watchdog, self._watchdog = self._watchdog, None
-        if watchdog:
-            watchdog.dismiss()
-        if process is None:
-            return
-        process.send_signal(how)
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def _wait_until_it_answers(self) -> None:
-        assert self._process
-        deadline = time.monotonic() + START_TIMEOUT_S
+    def _answers(self) -> bool:
         # The client calls again and again while nobody listens; its complaints are expected.
         admin = AdminClient({**self.admin_properties, "log_level": "0", "reconnect.backoff.max.ms": "200"})
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                raise RuntimeError(f"Kafka ended with exit code {self._process.returncode}: {self._tail()}")
-            with contextlib.suppress(KafkaException):
-                # A broker lists itself once the controller has unfenced it, so this is more than an open port.
-                if admin.list_topics(timeout=1).brokers:
-                    return
-        raise RuntimeError(f"Kafka at {self.bootstrap}: expected an answer within {START_TIMEOUT_S} s: {self._tail()}")
-
-    def _tail(self) -> str:
-        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-20:]) or "it wrote nothing"
+        with contextlib.suppress(KafkaException):
+            # A broker lists itself once the controller has unfenced it, so this is more than an open port.
+            return bool(admin.list_topics(timeout=1).brokers)
+        return False
 
 
 def prepare() -> None:

@@ -4,25 +4,18 @@
 ...     prometheus.query("up")
 """
 
-import contextlib
 import json
 import shutil
-import subprocess
-import tempfile
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.support.kafka import free_ports
-from tests.support.watchdog import Watchdog
-
-START_TIMEOUT_S = 30
-STOP_TIMEOUT_S = 10
+from tests.support.server import Server
+from tests.support.serving import get
 
 SCRAPE_S = 1
 """Between two scrapes: a rate over some seconds has enough of them."""
@@ -40,67 +33,25 @@ def program(name: str, package: str) -> str:
     return path
 
 
-class _Server:
-    """A server on a port of its own; leaving the context stops it by its process id and deletes its data."""
+class _Server(Server):
+    """A server on a port of its own."""
 
     def __init__(self) -> None:
-        self._dir = Path(tempfile.mkdtemp(prefix="cardiosentry-prometheus-"))
+        super().__init__(type(self).__name__.lower())
         (self.port,) = free_ports(1)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: Watchdog | None = None
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def _command(self) -> list[str]:
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        try:
-            command = self._command()
-            with (self._dir / "log").open("ab") as log:
-                self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=self._dir
-                )
-            self._watchdog = Watchdog(self._process.pid, self._dir)
-            self._wait_until_it_answers(self._process)
-        except BaseException:
-            self._close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
-
-    def _wait_until_it_answers(self, process: "subprocess.Popen[bytes]") -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline and process.poll() is None:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"http://{self.address}/-/ready", timeout=5).close()
-                return
-            time.sleep(0.05)
-        raise RuntimeError(f"{self.address}: expected an answer: {(self._dir / 'log').read_text('utf-8', 'replace')}")
-
-    def _close(self) -> None:
-        if self._watchdog:
-            self._watchdog.dismiss()
-        if self._process:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        shutil.rmtree(self._dir, ignore_errors=True)
+    def _answers(self) -> bool:
+        return get(f"http://{self.address}/-/ready")[0] == 200
 
 
 class Pushgateway(_Server):
     """A Pushgateway with nothing in it."""
 
-    def _command(self) -> list[str]:
+    def _program(self) -> list[str]:
         path = program("prometheus-pushgateway", "prometheus-pushgateway")
         return [path, f"--web.listen-address={self.address}"]
 
@@ -120,7 +71,7 @@ class Prometheus(_Server):
         super().__init__()
         self._targets, self._rules = targets, rules
 
-    def _command(self) -> list[str]:
+    def _program(self) -> list[str]:
         jobs = dict.fromkeys(job for job, _ in self._targets)
         configuration = {
             "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"},

@@ -13,10 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from minio import Minio
 from minio.commonconfig import COMPLIANCE
@@ -24,14 +21,11 @@ from minio.objectlockconfig import DAYS, ObjectLockConfig
 from urllib3 import PoolManager, Retry
 
 from tests.support.kafka import free_ports
-from tests.support.watchdog import Watchdog
+from tests.support.server import Server
 
 VERSION = "v1.8.0"
 MODULE = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
 BINARY = Path(__file__).parents[2] / ".cache" / f"versitygw-{VERSION}" / "versitygw"
-
-START_TIMEOUT_S = 30
-STOP_TIMEOUT_S = 10
 
 ADMINISTRATOR, RELEASER, WORKER = "administrator", "releaser", "worker"
 
@@ -42,35 +36,26 @@ class S3Unavailable(Exception):  # as KafkaUnavailable
     """This machine cannot build the server; the text says what is missing."""
 
 
-class S3Server:
+class S3Server(Server):
     """One server with data, users and a port of its own; leaving the context stops it and deletes its data.
 
     With `versions` a second object of a name is a new version, as at AWS; without, a lock refuses it.
     """
 
     def __init__(self, *, versions: bool = False) -> None:
-        self._dir = Path(tempfile.mkdtemp(prefix="cardiosentry-s3-"))
+        super().__init__("s3")
         (self.port,) = free_ports(1)
         self._versions = versions
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: Watchdog | None = None
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self._close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._close()
+    def start(self) -> None:
+        """Start it, and make its users."""
+        super().start()
+        for user in (RELEASER, WORKER):
+            self._make_user(user)
 
     def environment(self, user: str, *, port: int | None = None) -> dict[str, str]:
         """Return what a process of `user` has in its environment; by `port` where something stands in between."""
@@ -100,44 +85,25 @@ class S3Server:
             administrator.set_object_lock_config(name, ObjectLockConfig(COMPLIANCE, 1, DAYS))
         administrator.set_bucket_policy(name, _policy(name))
 
-    def _start(self) -> None:
+    def _program(self) -> list[str]:
         build()
         for name in ("data", "users", "versions"):
             (self._dir / name).mkdir()
         options = ["--versioning-dir", str(self._dir / "versions")] if self._versions else []
-        with (self._dir / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(str(BINARY), "--port", f"127.0.0.1:{self.port}", "--quiet"),
-                    *("--iam-dir", str(self._dir / "users"), "posix", *options, str(self._dir / "data")),
-                ],
-                env={
-                    **os.environ,
-                    "ROOT_ACCESS_KEY_ID": ADMINISTRATOR,
-                    "ROOT_SECRET_ACCESS_KEY": _secret(ADMINISTRATOR),
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._watchdog = Watchdog(self._process.pid, self._dir)
-        self._wait_until_it_answers()
-        for user in (RELEASER, WORKER):
-            self._make_user(user)
+        return [
+            *(str(BINARY), "--port", f"127.0.0.1:{self.port}", "--quiet"),
+            *("--iam-dir", str(self._dir / "users"), "posix", *options, str(self._dir / "data")),
+        ]
 
-    def _wait_until_it_answers(self) -> None:
-        assert self._process
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
-            with contextlib.suppress(Exception):  # whatever a server that is not up yet answers
-                self.client(ADMINISTRATOR).list_buckets()
-                return
-            time.sleep(0.05)
-        log = (self._dir / "log").read_text("utf-8", "replace")
-        raise RuntimeError(f"S3 at {self.endpoint}: expected an answer within {START_TIMEOUT_S} s: {log}")
+    def _environment(self) -> dict[str, str]:
+        root = {"ROOT_ACCESS_KEY_ID": ADMINISTRATOR, "ROOT_SECRET_ACCESS_KEY": _secret(ADMINISTRATOR)}
+        return {**os.environ, **root}
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(Exception):  # whatever a server that is not up yet answers
+            self.client(ADMINISTRATOR).list_buckets()
+            return True
+        return False
 
     def _make_user(self, user: str) -> None:
         arguments = ["--endpoint-url", self.endpoint, "create-user", "-a", user, "-s", _secret(user), "-r", "user"]
@@ -145,18 +111,6 @@ class S3Server:
         subprocess.run(
             [BINARY, "admin", *arguments], check=True, capture_output=True, env={**os.environ, **environment}
         )
-
-    def _close(self) -> None:
-        if self._watchdog:
-            self._watchdog.dismiss()
-        if self._process:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        shutil.rmtree(self._dir, ignore_errors=True)
 
 
 def build() -> None:

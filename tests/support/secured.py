@@ -3,6 +3,7 @@
 Brokers know each other by certificates, on listeners of their own; clients come to the third one, by name and password.
 """
 
+import datetime
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
@@ -13,7 +14,7 @@ from confluent_kafka.admin._scram import (
     UserScramCredentialUpsertion,
 )
 
-from tests.support.certificates import Authority
+from deploy.certificates import Authority
 from tests.support.kafka import SETTINGS, KafkaServer, free_ports
 
 MECHANISM = "SCRAM-SHA-512"
@@ -43,14 +44,12 @@ class SecuredKafka(KafkaServer):
 
     def __init__(self) -> None:
         super().__init__()
-        self._authority = Authority(self._dir / "certificates", "ca")
-        self._identity = self._authority.sign(_BROKER)
+        authority = new_authority("ca")
+        signed = authority.sign(_BROKER, ("127.0.0.1",))
+        self.ca, self._pem = self._dir / "ca.pem", self._dir / "broker.pem"
+        self.ca.write_bytes(authority.certificate)
+        self._pem.write_bytes(signed.key + signed.certificate)
         (self._internal_port,) = free_ports(1)
-
-    @property
-    def ca(self) -> Path:
-        """The certificate to trust."""
-        return self._authority.certificate
 
     @property
     def admin_bootstrap(self) -> str:
@@ -62,8 +61,8 @@ class SecuredKafka(KafkaServer):
         return {
             "security.protocol": "SSL",
             "ssl.ca.location": str(self.ca),
-            "ssl.certificate.location": str(self._identity.certificate),
-            "ssl.key.location": str(self._identity.key),
+            "ssl.certificate.location": str(self._pem),
+            "ssl.key.location": str(self._pem),
         }
 
     @property
@@ -75,7 +74,7 @@ class SecuredKafka(KafkaServer):
         """Java's properties of the administrator."""
         return (
             "security.protocol=SSL\n"
-            f"ssl.keystore.type=PEM\nssl.keystore.location={self._identity.both}\n"
+            f"ssl.keystore.type=PEM\nssl.keystore.location={self._pem}\n"
             f"ssl.truststore.type=PEM\nssl.truststore.location={self.ca}\n"
         )
 
@@ -108,7 +107,12 @@ class SecuredKafka(KafkaServer):
             controller_port=self._controller_port,
             data=data,
             mechanism=MECHANISM,
-            keystore=self._identity.both,
+            keystore=self._pem,
             truststore=self.ca,
             broker=_BROKER,
         )
+
+
+def new_authority(name: str) -> Authority:
+    """Return one whose certificates count from now on."""
+    return Authority(name, now=datetime.datetime.now(datetime.UTC))

@@ -1,12 +1,9 @@
 """The real `cardiosentry serve` in processes of its own."""
 
 import contextlib
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,11 +15,10 @@ from typing import Self
 import psutil
 
 from tests.support.kafka import free_ports
+from tests.support.process import CommandProcess
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
-from tests.support.watchdog import Watchdog
 
-ROOT = Path(__file__).parents[2]
 READY_S = 45.0
 """A worker is ready 3-4 s after its start on an idle machine; both cores may be busy with other tests."""
 
@@ -30,17 +26,18 @@ _MAX_WORKERS = 4
 _DIED = re.compile(r"worker died slot=\d+ exit=(-?\d+)")
 
 
-class Serving:
+class Serving(CommandProcess):
     """`cardiosentry serve` over `site`, its options as keyword arguments; leaving the context kills what still runs.
 
     The site's model is released before the first start, unless one is `released` already. All output goes to `log`,
     which a restart appends to.
     """
 
+    stop_s = 45.0
+
     def __init__(
         self, site: Site, bootstrap: str, prefix: str, log: Path, *, released: bool = False, **options: str | int | bool
     ) -> None:
-        self.log = log
         self._release: Callable[[], None] | None = None if released else partial(release, site, bootstrap, prefix)
         self.web_port = consecutive_free_ports(_MAX_WORKERS)
         state = str(log.with_name(f"{log.name}-state"))
@@ -52,9 +49,7 @@ class Serving:
             "instance": "test",
         }
         given = {**defaults, "bootstrap": bootstrap, "topic_prefix": prefix, "web_port": self.web_port, **options}
-        self._arguments = ["serve", *(part for name, value in given.items() for part in _option(name, value))]
-        self.process: subprocess.Popen[bytes] | None = None
-        self._watchdog: Watchdog | None = None
+        super().__init__(log, "serve", *(part for name, value in given.items() for part in _option(name, value)))
         self._children: list[psutil.Process] = []
 
     def start(self) -> Self:
@@ -62,23 +57,12 @@ class Serving:
         if self._release:
             self._release()
             self._release = None
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command(*self._arguments),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                env=environment(),
-            )
-        self._watchdog = Watchdog(self.process.pid)
-        return self
+        return super().start()
 
     def workers(self) -> list[psutil.Process]:
         """Return the worker processes that run now."""
-        assert self.process
         try:
-            found = psutil.Process(self.process.pid).children()
+            found = psutil.Process(self.pid).children()
         except psutil.NoSuchProcess:
             return []
         self._children = list(filter(_runs, {*self._children, *found}))
@@ -98,27 +82,14 @@ class Serving:
         lines = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", self.get("/metrics", slot)[1], re.MULTILINE)
         return sum(map(float, lines))
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, timeout_s: float = 45.0) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send the supervisor a signal and return its exit code; SIGKILL leaves the workers to notice by themselves."""
-        assert self.process
         self.workers()
-        self.process.send_signal(how)
-        code = self.process.wait(timeout_s)
-        self._end_watchdog()
-        return code
-
-    def _end_watchdog(self) -> None:
-        if self._watchdog:
-            self._watchdog.dismiss()
-        self._watchdog = None
+        return super().stop(how)
 
     def wait_until_workers_are_gone(self, timeout_s: float = 30.0) -> None:
         """Wait for the end of workers whose supervisor was killed."""
         wait_for(lambda: not any(map(_runs, self._children)), timeout_s, self.text)
-
-    def text(self) -> str:
-        """Return the log so far."""
-        return self.log.read_text("utf-8", "replace")
 
     def exits(self) -> list[int]:
         """Return how the workers ended that the supervisor had to start again: exit codes, signals as -number."""
@@ -130,21 +101,10 @@ class Serving:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process is None:
-            return
-        self.workers()
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        self._end_watchdog()
+        super().__exit__(kind, error, trace)
         for child in self._children:
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.kill()
-
-
-def command(*arguments: str) -> list[str]:
-    """Return how to run the command `cardiosentry` with this interpreter."""
-    return [sys.executable, "-m", "cli", *arguments]
 
 
 def get(url: str) -> tuple[int, str]:
@@ -175,11 +135,6 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def environment() -> dict[str, str]:
-    """Return this process's environment without settings of CardioSentry."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("CARDIOSENTRY_")}
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -1,11 +1,8 @@
 """The shipper as a process, what it is to ship, and what of it came to be in Elasticsearch."""
 
-import signal
-import subprocess
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -18,9 +15,8 @@ from contracts.settings import Settings
 from contracts.topics import PREDICTIONS
 from monitoring.elastic.setup import set_up
 from monitoring.elastic.streams import STREAMS, Names
-from tests.support.serving import ROOT, command, environment
+from tests.support.process import CommandProcess
 from tests.support.waiting import wait_for
-from tests.support.watchdog import Watchdog
 
 MODEL = ModelRef("heart-disease-uci", "1.0.0", "sha256:" + "0" * 64)
 
@@ -64,55 +60,18 @@ def publish(bootstrap: str, topic: str, records: Iterable[tuple[bytes, int]]) ->
     assert producer.flush(120) == 0
 
 
-class Shipping:
+class Shipping(CommandProcess):
     """`cardiosentry ship` of the system under `prefix`; leaving the context kills it."""
 
+    stop_s = 60.0
+
     def __init__(self, bootstrap: str, prefix: str, address: str, keys: Path, log: Path, **env: str) -> None:
-        self.log = log
-        self._env = env
-        self._arguments = [
+        super().__init__(
+            log,
             *("ship", "--bootstrap", bootstrap, "--topic-prefix", prefix, "--elastic", address),
             *("--keys", str(keys), "--group", f"{prefix}group"),
-        ]
-        self.process: subprocess.Popen[bytes] | None = None
-        self._watchdog: Watchdog | None = None
-
-    def start(self) -> Self:
-        """Start it; do not wait."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command(*self._arguments),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                env={**environment(), **self._env},
-            )
-        self._watchdog = Watchdog(self.process.pid)
-        return self
-
-    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Send it a signal and return its exit code."""
-        assert self.process
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        code = self.process.wait(60)
-        if self._watchdog:
-            self._watchdog.dismiss()
-        self._watchdog = None
-        return code
-
-    def text(self) -> str:
-        """Return the log so far."""
-        return self.log.read_text("utf-8", "replace")
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end(signal.SIGKILL)
+            env=env,
+        )
 
 
 class Shipped:
