@@ -183,6 +183,24 @@ def test_an_attack_is_seen_as_an_alert_that_says_what_why_and_what_to_do(system:
         expect(page.locator("#now-alerts")).to_have_text(re.compile(r"^[1-9]"), timeout=SOON_MS)  # with the next tick
 
 
+def test_an_open_alert_that_is_told_again_stays_open_and_keeps_the_keyboard(system: System, browser: Browser) -> None:
+    with looking(browser, system.console.url) as seen:
+        live(seen.page)
+        system.tell("st-mary/again", id="told-again")
+        found = seen.page.locator("details.alert", has_text="20 of st-mary/again")
+        expect(found).to_be_visible(timeout=SOON_MS)
+        # Opened and closed before the browser tells of either: only the last state counts.
+        found.evaluate("it => { it.open = true; it.open = false; }")
+        found.locator("summary").focus()
+        seen.page.keyboard.press("Enter")
+        expect(found.locator(".runbook")).to_be_visible()
+        system.tell("st-mary/again", id="told-again")
+        expect(found.locator(".times")).to_have_text(re.compile("2$"), timeout=SOON_MS)
+        expect(found.locator(".evidence")).to_have_count(1)
+        expect(found.locator(".runbook")).to_be_visible()
+        expect(found.locator("summary")).to_be_focused()
+
+
 def test_what_goes_to_quarantine_is_counted_by_reason(system: System, browser: Browser) -> None:
     with looking(browser, system.console.url) as seen:
         live(seen.page)

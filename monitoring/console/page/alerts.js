@@ -16,7 +16,9 @@ export function showAll(alerts, now) {
 export function showNew(alerts, now) {
   for (const alert of alerts) {
     add(alert, now);
-    items.get(alert.key).element.classList.add("new");
+    const { element } = items.get(alert.key);
+    void element.offsetWidth; // so that what is told again is shown as new again
+    element.classList.add("new");
   }
   arrange();
   const { ended, severity, message } = alerts.at(-1);
@@ -35,10 +37,11 @@ export function refreshTimes(now) {
 function add(alert, now) {
   const before = items.get(alert.key);
   if (before && before.alert.times === alert.times && before.alert.at === alert.at) return;
-  const element = item(alert, now);
-  if (before?.element.open) { element.open = true; }
-  remove(alert.key);
+  const element = before?.element ?? item(alert.key);
+  draw(element, alert, now);
+  items.delete(alert.key);
   items.set(alert.key, { alert, element });
+  if (element.open) fill(element, alert);
 }
 
 function remove(key) {
@@ -59,20 +62,28 @@ function arrange() {
   more.textContent = all ? "Show fewer" : `Show all ${newest.length}`;
 }
 
-function item(alert, now) {
-  const said = alert.message.startsWith(`${alert.name}: `) ? alert.message.slice(alert.name.length + 2) : alert.message;
-  const element = el("details", { class: `alert ${alert.ended ? "ended" : alert.severity}` },
-    el("summary", {},
-      el("span", { class: "severity" }, alert.ended ? "ended" : alert.severity),
-      el("span", { class: "what" }, el("b", {}, alert.name), alert.times > 1 ? el("span", { class: "times" }, ` ×${alert.times}`) : null,
-        el("span", { class: "said" }, said)),
-      el("time", { datetime: new Date(alert.at).toISOString(), title: when(alert.at) }, ago(alert.at, now))),
-    el("div", { class: "body" }));
-  element.addEventListener("toggle", () => element.open && fill(element.querySelector(".body"), alert), { once: true });
+function item(key) {
+  const element = el("details", {}, el("summary", {}), el("div", {}));
+  element.addEventListener("toggle", () => {
+    if (element.open && !element.lastElementChild.hasChildNodes()) fill(element, items.get(key).alert);
+  });
   return element;
 }
 
-async function fill(body, alert) {
+// In place: a press on it, the keyboard's focus and whether it is open outlast that it is told again.
+function draw(element, alert, now) {
+  const said = alert.message.startsWith(`${alert.name}: `) ? alert.message.slice(alert.name.length + 2) : alert.message;
+  const severity = alert.ended ? "ended" : alert.severity, again = alert.times > 1 ? el("span", { class: "times" }, ` ×${alert.times}`) : null;
+  element.className = `alert ${severity}`;
+  element.firstElementChild.replaceChildren(
+    el("span", { class: "severity" }, severity),
+    el("span", { class: "what" }, el("b", {}, alert.name), again, el("span", { class: "said" }, said)),
+    el("time", { datetime: new Date(alert.at).toISOString(), title: when(alert.at) }, ago(alert.at, now)));
+  element.lastElementChild.replaceWith(el("div", { class: "body" }));
+}
+
+async function fill(element, alert) {
+  const body = element.lastElementChild; // what comes late goes to the body that it was asked for
   const facts = [["Told", when(alert.at)], ["Began", alert.start === null ? null : when(alert.start)], ["Rule", alert.rule],
     ["Technique", alert.technique ? technique(alert.technique) : null]];
   body.append(el("dl", {}, ...facts.filter(([, what]) => what !== null).flatMap(([name, what]) => [el("dt", {}, name), el("dd", {}, what)])));
