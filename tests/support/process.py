@@ -34,8 +34,12 @@ class CommandProcess:
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
         self._arguments, self._cwd, self._leave = arguments, cwd, leave
-        self._env = {**environment(), **(env or {})}
+        self._added = env or {}
         self._watchdog: Watchdog | None = None
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {**environment(), **self._added}  # asked at each start: a test may change it meanwhile
 
     @property
     def pid(self) -> int:
