@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cli.options import KEY_OPTION, REASON_OPTION, setting_options
+from cli.options import KEY_OPTION, REASON_OPTION, checked_source, setting_options
 from contracts.releases import EVERYTHING, Measure
 from contracts.settings import Settings
 
@@ -39,7 +39,7 @@ def block(settings: Settings, source: str, reason: str, key: Path | None) -> Non
     Example:
       cardiosentry contain block st-mary/icu --reason "its pump repeats itself" --bootstrap localhost:9092
     """
-    _announce(settings, key, "block-source", _source(source), reason=reason)
+    _announce(settings, key, "block-source", checked_source(source), reason=reason)
 
 
 @_act
@@ -51,7 +51,7 @@ def unblock(settings: Settings, source: str, reason: str, key: Path | None) -> N
     Example:
       cardiosentry contain unblock st-mary/icu --reason "pump exchanged" --bootstrap localhost:9092
     """
-    _announce(settings, key, "block-source", _source(source), reason=reason, lifted=True)
+    _announce(settings, key, "block-source", checked_source(source), reason=reason, lifted=True)
 
 
 @_act
@@ -113,19 +113,16 @@ def list_(settings: Settings) -> None:
     from cli.tables import print_table, when
 
     rows = [
-        (act.measure, act.subject, when(act.created_at), ", ".join(entry.signed_by), act.reason)
+        (
+            entry.statement.measure,
+            entry.statement.subject,
+            when(entry.statement.created_at),
+            ", ".join(entry.signed_by),
+            entry.reason,
+        )
         for entry in read_releases(settings).measures()
-        for act in (entry.statement,)
     ]
     print_table(("measure", "of", "since", "signed by", "reason"), rows)
-
-
-def _source(source: str) -> str:
-    from contracts.identifiers import is_source
-
-    if not is_source(source):
-        raise click.BadParameter(f"expected a source like site/ward/device in lower case, got {source!r}")
-    return source
 
 
 def _announce(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from contracts.identifiers import is_source
+from cli.options import SIGNER_OPTION, SOURCES_OPTION, checked_source
 
 
 @click.group
@@ -14,16 +14,8 @@ def command() -> None:
 
 @command.command
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    metavar="SOURCE",
-    default=("uci", "synthetic"),
-    show_default=True,
-    help="A source that publishes, site/ward/device; its key covers everything below it. Repeat it.",
-)
-@click.option("--signer", metavar="NAME", default="", help="Who holds the signing key [whoever is logged in].")
+@SOURCES_OPTION
+@SIGNER_OPTION
 @click.option("--encrypt", is_flag=True, help="Encrypt the signing key: asks for a passphrase.")
 @click.option("--rotate", multiple=True, metavar="SOURCE", help="Add a newer key for this source beside its old one.")
 def generate(directory: Path, sources: tuple[str, ...], signer: str, encrypt: bool, rotate: tuple[str, ...]) -> None:
@@ -44,8 +36,7 @@ def generate(directory: Path, sources: tuple[str, ...], signer: str, encrypt: bo
     from cli.passphrase import ask
 
     for source in (*sources, *rotate):
-        if not is_source(source):
-            raise click.BadParameter(f"expected a source like site/ward/device in lower case, got {source!r}")
+        checked_source(source)
     passphrase = ask(twice=True) if encrypt else None
     for path, made in generate_keys(directory, () if rotate else sources, rotate, signer=signer, passphrase=passphrase):
         click.echo(f"{'made' if made else 'kept'} {path}")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from contracts.errors import UserError
+from contracts.identifiers import is_source
 from contracts.settings import Settings, describe, is_secret
 from stream_app.configuration import read_settings
 
@@ -75,6 +76,13 @@ _OTHERS_SETTINGS = {
 WORKER_SETTINGS = tuple(name for name in ALL_SETTINGS if name not in _OTHERS_SETTINGS)
 
 
+def checked_source(text: str) -> str:
+    """Return what was given as a source, if it is the name of one."""
+    if not is_source(text):
+        raise click.BadParameter(f"expected a source like site/ward/device in lower case, got {text!r}")
+    return text
+
+
 def _property(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator or not name:
@@ -86,6 +94,18 @@ def _property(text: str) -> tuple[str, str]:
     return name, value
 
 
+SOURCES_OPTION = click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="SOURCE",
+    default=("uci", "synthetic"),
+    show_default=True,
+    help="A source that publishes, site/ward/device; its key covers everything below it. Repeat it.",
+)
+SIGNER_OPTION = click.option(
+    "--signer", metavar="NAME", default="", help="Who holds the signing key [whoever is logged in]."
+)
 SOURCE_OPTION = click.option(
     "--source",
     type=click.Path(path_type=Path),

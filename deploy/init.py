@@ -16,9 +16,9 @@ import click
 
 from cli.keyfiles import generate_keys
 from cli.main import told
+from cli.options import SIGNER_OPTION, SOURCES_OPTION, checked_source
 from contracts.access import PROCESSES
 from contracts.errors import UserError
-from contracts.identifiers import is_source
 from deploy.certificates import Authority
 from models.files import create
 
@@ -56,16 +56,8 @@ newsfeed.enabled: false
 
 @click.command
 @click.option("--into", type=click.Path(path_type=Path), default=Path(), show_default="here", help="The checkout.")
-@click.option("--signer", metavar="NAME", default="", help="Who holds the signing key [whoever is logged in].")
-@click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    metavar="SOURCE",
-    default=("uci", "synthetic"),
-    show_default=True,
-    help="A source that publishes, site/ward/device. Repeat it.",
-)
+@SIGNER_OPTION
+@SOURCES_OPTION
 @click.option("--uid", type=click.IntRange(1), help="Whom the containers run as [you].")
 @click.option("--gid", type=click.IntRange(1), help="And the group [yours].")
 def command(into: Path, signer: str, sources: tuple[str, ...], uid: int | None, gid: int | None) -> None:
@@ -76,8 +68,7 @@ def command(into: Path, signer: str, sources: tuple[str, ...], uid: int | None, 
       python -m deploy.init --signer Ada --source st-mary --source uci --source synthetic
     """
     for source in sources:
-        if not is_source(source):
-            raise click.BadParameter(f"expected a source like site/ward/device in lower case, got {source!r}")
+        checked_source(source)
     owner = _owner(uid, gid)
     for path in (into / "secrets", into / "data", into / ".env"):
         if path.exists():

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from tests.support.process import end, launched
 from tests.support.watchdog import Watchdog
 
 
-class Server:
+class Server(ABC):
     """One server; its directory is kept over `stop` or `kill` and the next `start`.
 
     Leaving the context stops it and deletes its directory; so does the end of this process, even by SIGKILL.
@@ -88,16 +89,16 @@ class Server:
     ) -> None:
         self.close()
 
+    @abstractmethod
     def _program(self) -> list[str]:
         """Return what to run, once what it needs is there."""
-        raise NotImplementedError
 
     def _environment(self) -> Mapping[str, str] | None:
         return None
 
+    @abstractmethod
     def _answers(self) -> bool:
         """Whether the server does its work by now."""
-        raise NotImplementedError
 
     def _watch(self, pid: int) -> None:
         if self._watchdog:
