@@ -75,8 +75,9 @@ DASHBOARDS = """
 
 In Grafana: *Dashboards, New, Import*, and choose a file of [monitoring/grafana](../monitoring/grafana) and your
 Prometheus; or have Grafana read that directory (`provisioning/dashboards`). *Stream at a glance* shows rate, latency,
-lag, batches, commits, quarantine and alerts; *Model and drift* which model scores, its age, how good it is by scores
-and by outcomes, how far each feature is from the reference, models on trial, and the last retrain.
+lag, batches, commits, quarantine, alerts and the processes beside the workers; *Model and drift* which model scores,
+its age, how good it is by scores and by outcomes, how far each feature is from the reference, models on trial, and
+the last retrain.
 
 They are written by a program (`make schemas`), for Grafana 11 and later. To change one, change it there, or save a
 copy in Grafana.

@@ -3,6 +3,7 @@
 from monitoring.grafana.panels import Panel
 from monitoring.grafana.queries import JOB, quantile, rate
 
+BESIDE = "Beside the workers"
 _QUARANTINED = (
     f"sum(rate(cardiosentry_quarantined_total{{{JOB}}}[$__rate_interval])) / "
     f'sum(rate(cardiosentry_records_total{{{JOB},topic!~".*detection-signals"}}[$__rate_interval]))'
@@ -155,6 +156,65 @@ ROWS = (
                 "Resident, by worker.",
                 [(f"process_resident_memory_bytes{{{JOB}}}", "{{instance}}")],
                 "bytes",
+            ),
+        ),
+    ),
+    (
+        BESIDE,
+        (
+            Panel(
+                "Shipped",
+                "Records that Elasticsearch has, by lane.",
+                [("sum by (lane) (rate(cardiosentry_ship_records_total[$__rate_interval]))", "{{lane}}")],
+                "records/s",
+            ),
+            Panel(
+                "Waiting to be shipped",
+                "By lane; alerts have one of their own, so that predictions do not hold them up.",
+                [("sum by (lane) (cardiosentry_ship_lag_records)", "{{lane}}")],
+                "records",
+                alarm=1_000,
+            ),
+            Panel(
+                "Alerts that stand",
+                "That Alertmanager is told of.",
+                [("max(cardiosentry_notify_alerts)", "alerts")],
+                "number",
+            ),
+            Panel(
+                "Console",
+                "Viewers that are connected.",
+                [("sum(cardiosentry_console_viewers)", "")],
+                "number",
+                "now",
+                6,
+            ),
+            Panel(
+                "Console heard Kafka before",
+                "A page that does not know of new alerts says so itself.",
+                [("time() - min(cardiosentry_console_kafka_timestamp_seconds)", "")],
+                "seconds",
+                "now",
+                6,
+                60,
+            ),
+            Panel(
+                "Retraining is frozen",
+                "1 while `cardiosentry contain freeze` is in force.",
+                [("max(cardiosentry_triggers_frozen)", "")],
+                "number",
+                "now",
+                6,
+                1,
+            ),
+            Panel(
+                "Triggers looked before",
+                "For reasons to retrain; not during a run.",
+                [("time() - min(cardiosentry_triggers_looked_timestamp_seconds)", "")],
+                "seconds",
+                "now",
+                6,
+                600,
             ),
         ),
     ),

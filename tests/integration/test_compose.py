@@ -11,16 +11,19 @@ from click.testing import CliRunner
 
 from cli.main import cardiosentry
 from tests.conftest import cannot_run
+from tests.monitoring.panels import queries
 from tests.support.alertmanager import AlertmanagerServer
 from tests.support.compose import PLAIN, SECURE, initialise, services
 from tests.support.composed import Composed, ComposedKafka
 from tests.support.elastic import ElasticServer
 from tests.support.kafka import KafkaUnavailable, free_ports
-from tests.support.prometheus import Pushgateway
-from tests.support.serving import consecutive_free_ports, get
+from tests.support.prometheus import Prometheus, Pushgateway, forget_found
+from tests.support.serving import consecutive_free_ports
 from tests.support.site import Site
 from tests.support.tls import tls_before
+from tests.support.waiting import wait_for
 
+FOUND_S = 60.0
 RUNNING = ("worker", "notify", "console", "ship", "triggers")
 
 
@@ -52,6 +55,7 @@ def elastic_tls(elastic: ElasticServer, made: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.usefixtures("promtool")
 def test_everything_comes_up_and_ends(
     broker: ComposedKafka,
     elastic_tls: str,
@@ -104,8 +108,14 @@ def test_everything_comes_up_and_ends(
             stack.enter_context(processes[name].started())
         for name in RUNNING:
             processes[name].wait_until_healthy()
-        for name, port in zip(("ship", "notify", "console", "triggers"), metrics, strict=True):
-            assert f"cardiosentry_{name}_" in get(f"http://127.0.0.1:{port}/metrics")[1]
+        with Prometheus([("beside", f"127.0.0.1:{port}") for port in metrics]) as prometheus:
+            wanted = queries(beside=True)
+
+            def all_found() -> bool:
+                forget_found(wanted, prometheus)
+                return not wanted
+
+            wait_for(all_found, FOUND_S, lambda: f"no figures of a panel for {wanted}")
 
 
 def user(process: Composed) -> str:

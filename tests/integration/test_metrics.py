@@ -1,7 +1,6 @@
 """Every panel and every recorded rule finds its series on a real Prometheus that scrapes real workers."""
 
 import json
-import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +20,10 @@ from producers.sign import Signer
 from producers.sources import SourceRecord
 from producers.synthetic import SyntheticPatients
 from tests.integration.stream import Stream
-from tests.monitoring.panels import panels
+from tests.monitoring.panels import queries
 from tests.monitoring.test_rules import FILES, RECORDED
 from tests.support.broker import Broker
-from tests.support.prometheus import Prometheus, Pushgateway
+from tests.support.prometheus import Prometheus, Pushgateway, forget_found
 from tests.support.serving import Serving
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
@@ -105,21 +104,11 @@ def test_every_panel_and_recorded_rule_finds_its_series(
         with Prometheus([*targets, ("pushgateway", pushgateway.address)], FILES) as prometheus:
             up = 'sum(up{job="cardiosentry"}) == 2 and sum(cardiosentry_watching) == 1'
             wait_for(lambda: bool(prometheus.query(up)), FOUND_S, lambda: f"expected {up}")
-            # An answer that is NaN is none: a share of nothing, a quantile of no events.
-            wanted = {record: record for record in RECORDED} | {
-                f"{name} {target['refId']}": target["expr"]
-                .replace("$__rate_interval", "10s")
-                .replace("$job", "cardiosentry")
-                .replace("$group", stream.group)
-                for name, panel in panels()
-                for target in panel["targets"]
-            }
+            wanted = {record: record for record in RECORDED} | queries(stream.group)
 
             def all_found() -> bool:
                 traffic.flow()
-                for name, expression in list(wanted.items()):
-                    if any(math.isfinite(sample.value) for sample in prometheus.query(expression)):
-                        del wanted[name]
+                forget_found(wanted, prometheus)
                 return not wanted
 
             wait_for(all_found, FOUND_S, lambda: f"nothing found of {json.dumps(wanted, indent=1)}\n{serving.text()}")

@@ -5,6 +5,7 @@
 """
 
 import json
+import math
 import shutil
 import urllib.parse
 import urllib.request
@@ -107,3 +108,10 @@ class Prometheus(_Server):
         url = f"http://{self.address}{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(url, timeout=10) as response:
             return json.load(response)["data"]
+
+
+def forget_found(wanted: dict[str, str], prometheus: Prometheus) -> None:
+    """Leave only the queries that find nothing yet; NaN is nothing: a share of nothing, a quantile of no events."""
+    for name, expression in list(wanted.items()):
+        if any(math.isfinite(sample.value) for sample in prometheus.query(expression)):
+            del wanted[name]
