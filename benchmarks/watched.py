@@ -7,6 +7,7 @@ does not. Counting is part of every run: benchmarks/metrics.py has what that cos
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -103,16 +104,18 @@ def looking(url: str, viewers: int) -> Iterator[None]:
             answers = [await stack.enter_async_context(session.get(url)) for _ in range(viewers)]
             readers = [asyncio.create_task(_read(answer)) for answer in answers]
             await asyncio.to_thread(done.wait)
+            if any(reader.done() for reader in readers):
+                raise RuntimeError("the console let a viewer go: what was measured had fewer")
             for reader in readers:
                 reader.cancel()
 
-    thread = threading.Thread(target=lambda: asyncio.run(look()))
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        looked = pool.submit(lambda: asyncio.run(look()))
+        try:
+            yield
+        finally:
+            done.set()
+        looked.result()
 
 
 async def _read(answer: aiohttp.ClientResponse) -> None:
