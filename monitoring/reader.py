@@ -137,16 +137,14 @@ class TopicReader:
 
         None: from the first record that is there, or to the last one now.
         """
+        highs = self._offsets(OFFSET_END)
+        starts = self._offsets(OFFSET_BEGINNING if since_ms is None else since_ms)
+        ends = highs if until_ms is None else self._offsets(until_ms)
         found = {}
-        for place in self._consumer.assignment():
-            low, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT_S)
-            found[place.topic, place.partition] = (low, high)
-        starts = {} if since_ms is None else self._offsets(found, since_ms)
-        ends = {} if until_ms is None else self._offsets(found, until_ms)
-        return {
-            place: (starts.get(place, low), max(starts.get(place, low), ends.get(place, high)))
-            for place, (low, high) in found.items()
-        }
+        for place, high in highs.items():
+            start, end = (high if offset == OFFSET_END else offset for offset in (starts[place], ends[place]))
+            found[place] = (start, max(start, end))
+        return found
 
     def between(self, places: Places) -> Iterator[Message]:
         """Yield the records at these places and no others, as `until_end` does.
@@ -160,13 +158,18 @@ class TopicReader:
             if offset < wanted[place][1]:
                 yield message
 
-    def _offsets(self, places: Places, at_ms: int) -> dict[_Place, int]:
-        """Return the first offset of each partition from a time on; its end where there is none."""
-        asked = [TopicPartition(*place, at_ms) for place in places]
+    def _offsets(self, at_ms: int) -> dict[_Place, int]:
+        """Return the first offset of each partition from a time on, OFFSET_END where there is none.
+
+        All partitions in one request: an answer waits behind a fetch of up to half a second. OFFSET_BEGINNING and
+        OFFSET_END are times too, to the broker, and answered by the offset itself.
+        """
+        asked = [TopicPartition(place.topic, place.partition, at_ms) for place in self._consumer.assignment()]
         offsets = {}
         for found in self._consumer.offsets_for_times(asked, timeout=_TIMEOUT_S):
-            place = found.topic, found.partition
-            offsets[place] = found.offset if found.offset >= 0 else places[place][1]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            offsets[found.topic, found.partition] = found.offset
         return offsets
 
     def _until(self, ends: dict[_Place, int]) -> Iterator[Message]:
