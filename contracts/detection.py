@@ -57,6 +57,8 @@ MAX_SOURCES = 200
 Moment = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
 """Epoch milliseconds, to the end of the year 9999: the last that a date can hold."""
 Number = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+"""A number of what is expected or weighted."""
 SourceName = Annotated[str, msgspec.Meta(max_length=131)]
 Sample = Annotated[str, msgspec.Meta(max_length=300)]
 Samples = Annotated[list[Sample], msgspec.Meta(max_length=MAX_SAMPLES)]

@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 
 from contracts.alerts import Alert, alert
-from contracts.detection import MAX_SAMPLES, Moment, Samples, Signal, Signals, SourceName, SourceSignals
+from contracts.detection import MAX_SAMPLES, Moment, Number, Samples, Signal, Signals, SourceName, SourceSignals
 from stream_app.detectors.rules import CountRule, Limit
 
 QUIET_S = 600
@@ -43,11 +43,11 @@ class _Window(msgspec.Struct, array_like=True):
     """What a rule counted of a source in the window that is number `number`."""
 
     number: int = -1
-    seen: int = 0
-    records: int = 0
+    seen: Number = 0
+    records: Number = 0
     first_ms: Moment = 0
     samples: Samples = []
-    claimed: dict[SourceName, int] = {}
+    claimed: dict[SourceName, Number] = {}
 
 
 class Count(msgspec.Struct, array_like=True):
@@ -56,7 +56,7 @@ class Count(msgspec.Struct, array_like=True):
     windows: list[_Window]
     last_ms: Moment = 0
     told_ms: Moment | None = None
-    untold: int = 0
+    untold: Number = 0
 
 
 CountsState = list[tuple[str, SourceName, Count]]

@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 
 from contracts.alerts import Alert, alert
-from contracts.detection import MAX_SAMPLES, Moment, Samples, Signals, SourceName
+from contracts.detection import MAX_SAMPLES, Moment, Number, Samples, Signals, SourceName
 from stream_app.detectors.rules import LateRule
 
 MAX_SOURCES = 5_000
@@ -23,12 +23,12 @@ _MINUTE_MS = 60_000
 class Lateness(msgspec.Struct, array_like=True):
     """Of a source: its minute under way, its events in time before, and the run of late minutes."""
 
-    late: int = 0
-    scored: int = 0
-    in_time: int = 0
-    run: int = 0
-    run_late: int = 0
-    run_scored: int = 0
+    late: Number = 0
+    scored: Number = 0
+    in_time: Number = 0
+    run: Number = 0
+    run_late: Number = 0
+    run_scored: Number = 0
     since_ms: Moment = 0
     samples: Samples = []
     told: bool = False

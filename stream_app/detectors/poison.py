@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from contracts.alerts import Alert, alert
-from contracts.detection import Moment, Number, Signals, SourceName
+from contracts.detection import Amount, Moment, Number, Signals, SourceName
 from contracts.reference import ReferenceStatistics
 from contracts.releases import DAY_MS
 from models.outcomes import Floats
@@ -41,7 +41,6 @@ _NO_RISK = -700.0  # the log of nothing, that JSON can hold
 _MAX_SOURCES = 2_000
 _LEARN_S = 60
 
-Count = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Risk = Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)]
 
 KINDS = ("denied", "invented", "turned")
@@ -56,15 +55,15 @@ class Source:
     since R last was low, how many were 1 and how many should be by what is usual and by the model.
     """
 
-    outcomes: list[Count]
-    positives: list[Count]
+    outcomes: list[Amount]
+    positives: list[Amount]
     waiting: list[Number]
     risks: list[Risk] = field(default_factory=lambda: [_NO_RISK] * (len(KINDS) * len(_SHARES)))
     since_ms: Moment = 0
     seen: Number = 0
     ones: Number = 0
-    usual: Count = 0.0
-    expected: Count = 0.0
+    usual: Amount = 0.0
+    expected: Amount = 0.0
     told_ms: Moment | None = None
     untold: Number = 0
 
@@ -75,7 +74,7 @@ class PoisonState(msgspec.Struct, frozen=True):
     sources: dict[SourceName, Source]
     since_ms: Moment
     counted: Number
-    ms_an_outcome: Count
+    ms_an_outcome: Amount
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 
 from contracts.alerts import Alert, alert
-from contracts.detection import Moment, Signals, SourceName
+from contracts.detection import Amount, Moment, Number, Signals, SourceName
 from stream_app.detectors.counts import QUIET_S
 from stream_app.detectors.rules import FloodRule, SilenceRule
 
@@ -27,9 +27,9 @@ class Rate(msgspec.Struct, array_like=True):
     """Of one source: events of the window under way, the mean of those before, and how many these are."""
 
     window: int
-    seen: int = 0
-    usual: float = 0.0
-    windows: int = 0
+    seen: Number = 0
+    usual: Amount = 0.0
+    windows: Number = 0
     last_ms: Moment = 0
     told_flood_ms: Moment | None = None
     silent: bool = False

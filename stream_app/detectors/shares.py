@@ -14,12 +14,11 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import islice
-from typing import Annotated
 
 import msgspec
 
 from contracts.alerts import Alert, alert
-from contracts.detection import MAX_SAMPLES, Moment, Samples, Signals, SourceName
+from contracts.detection import MAX_SAMPLES, Amount, Moment, Number, Samples, Signals, SourceName
 from stream_app.detectors.counts import EVERYBODY, QUIET_S
 from stream_app.detectors.rules import ShareRule
 
@@ -33,18 +32,18 @@ class Share(msgspec.Struct, array_like=True):
     `risen` and `samples` are what made the sum rise since `since_ms`: how often seen, of how many, how often expected.
     """
 
-    now_seen: int = 0
-    now_of: int = 0
-    seen: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    of: float = 0.0
-    aside_seen: int = 0
-    aside_of: int = 0
-    sum: float = 0.0
+    now_seen: Number = 0
+    now_of: Number = 0
+    seen: Amount = 0.0
+    of: Amount = 0.0
+    aside_seen: Number = 0
+    aside_of: Number = 0
+    sum: Amount = 0.0
     since_ms: Moment = 0
-    risen: tuple[int, int, float] = (0, 0, 0.0)
+    risen: tuple[Number, Number, Amount] = (0, 0, 0.0)
     samples: Samples = []
     told_ms: Moment | None = None
-    untold: int = 0
+    untold: Number = 0
 
     @property
     def usual(self) -> float:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from contracts.detection import Moment, Number
+from contracts.detection import Amount, Moment, Number
 from contracts.reference import ReferenceStatistics
 from models.recent import LONGEST
 from models.sketch import Sketch
@@ -37,11 +37,11 @@ class WindowsState(msgspec.Struct, frozen=True):
 
     window: Sketch | None
     detector: DetectorState | None
-    window_ms: Annotated[float, msgspec.Meta(ge=0)]
+    window_ms: Amount
     since_ms: Moment
-    windows: Annotated[int, msgspec.Meta(ge=0)]
+    windows: Number
     told_ms: Moment | None
-    untold: int
+    untold: Number
     recent: Annotated[tuple[Sketch, ...], msgspec.Meta(max_length=2)] = ()
 
 

@@ -239,7 +239,7 @@ SIGNAL_BYTES = [
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=200)
 def test_a_state_of_wild_numbers_ends_no_worker(data: st.DataObject) -> None:
     watch = new_watch()
     for signals in (records := stream(8, 60))[:40]:
