@@ -115,7 +115,7 @@ def reference_of(
         return shift.needed_rarity(math.log(windows))
 
     columns = tuple(_column(column, table) for column in statistics.columns)
-    return Reference(digest, baseline, statistics.window_events, columns, _TOGETHER, rarities, limit)
+    return Reference(digest, baseline, statistics.window_events, statistics.totals, columns, _TOGETHER, rarities, limit)
 
 
 def _column(column: Column, table: FeatureTable) -> ShownColumn:

@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from cli.options import KEY_OPTION, REASON_OPTION, checked_source, setting_options
+from contracts.errors import UserError
+from contracts.mac import KEYRING_FILE
 from contracts.releases import EVERYTHING, Measure
 from contracts.settings import Settings
 
@@ -63,6 +65,7 @@ def revoke_key(settings: Settings, key_id: str, reason: str, key: Path | None) -
     Example:
       cardiosentry contain revoke-key st-mary-icu-3fa9b210 --reason "laptop stolen" --bootstrap localhost:9092
     """
+    _require_known(settings, key_id)
     _announce(settings, key, "revoke-key", key_id, reason=reason)
 
 
@@ -123,6 +126,20 @@ def list_(settings: Settings) -> None:
         for entry in read_releases(settings).measures()
     ]
     print_table(("measure", "of", "since", "signed by", "reason"), rows)
+
+
+def _require_known(settings: Settings, key_id: str) -> None:
+    """Refuse an id that the keyring beside us does not have: to revoke a mistyped one would change nothing."""
+    from stream_app.configuration import read_keyring
+
+    keyring = Path(settings.keys) / KEYRING_FILE
+    if not keyring.exists():
+        click.echo(f"{keyring} is not here to compare with: see that {key_id} is in the workers' keyring")
+    elif key_id not in read_keyring(Path(settings.keys), required=True):
+        raise UserError(
+            f"{key_id}: expected the id of a key, as {keyring} names its tables, which has no such key; to stop a "
+            "source whatever its key is: cardiosentry contain block SOURCE"
+        )
 
 
 def _announce(

@@ -16,7 +16,7 @@ from contracts.topics import INCIDENT_ACTS, MODEL_ALERTS, SECURITY_ALERTS
 from models.acts import Witnesses, sign_act
 from models.release_log import ReleaseLog
 from models.roots import read_root
-from monitoring.incidents import Acted, Incident, Told, gather
+from monitoring.incidents import Acted, Incident, Told, gather, is_torn
 from monitoring.reader import TopicReader
 
 
@@ -52,10 +52,12 @@ def read_incidents(settings: Settings) -> IncidentLog:
                 acts.append((*witnesses.verify(message.value() or b"", written_ms), written_ms))
             except ModelRejected as rejected:
                 click.echo(f"left out {INCIDENT_ACTS.name}/0/{message.offset()}: {rejected}", err=True)
-    incidents = gather(_alerts(settings), acts)
+    alerts, kept_since_ms = _alerts(settings)
+    found = gather(alerts, acts)
+    incidents = [each for each in found if not is_torn(each, kept_since_ms.get(each.first.topic, 0), now_ms())]
     gone = {act.incident for act, *_ in acts} - {each.id for each in incidents}
-    if gone:
-        click.echo(f"left out {len(gone)} incidents whose alerts Kafka no longer keeps", err=True)
+    if left_out := max(len(gone), len(found) - len(incidents)):
+        click.echo(f"left out {left_out} incidents whose first alerts Kafka no longer keeps", err=True)
     return IncidentLog(incidents, releases, witnesses)
 
 
@@ -77,20 +79,26 @@ def act(settings: Settings, beginning: str, key: Path | None, done: IncidentAct)
     click.echo(f"incident {incident.id}: {incident.state}")
 
 
-def _alerts(settings: Settings) -> list[Told]:
+def _alerts(settings: Settings) -> tuple[list[Told], dict[str, int]]:
+    """Return all alerts and, by topic, since when its alerts are kept, where older ones are deleted by now."""
     decode = msgspec.json.Decoder(Alert).decode
-    found = []
+    found: list[Told] = []
+    kept_since_ms: dict[str, int] = {}
     for topic in (SECURITY_ALERTS.name, MODEL_ALERTS.name):
         with _reader(settings, topic) as reader:
-            for message in reader.until_end():
+            places = reader.places()
+            deleted = any(start for start, _ in places.values())
+            for message in reader.until_end(places):
                 origin = f"{topic}/{message.partition()}/{message.offset()}"
                 try:
                     told = Told(decode(message.value() or b""), origin)
                     if told.began_ms <= told.at_ms:
                         found.append(told)
+                        if deleted:
+                            kept_since_ms.setdefault(topic, told.at_ms)
                 except (ValueError, RecursionError, OverflowError):  # msgspec's errors, and times that are none
                     click.echo(f"left out {origin}: expected an alert, got something else", err=True)
-    return found
+    return found, kept_since_ms
 
 
 def _reader(settings: Settings, topic: str) -> TopicReader:

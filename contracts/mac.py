@@ -98,6 +98,9 @@ class Keyring:
         """Return the same without the keys of these ids, of which it says that they are revoked."""
         return Keyring({key_id: key for key_id, key in self._keys.items() if key_id not in revoked}, revoked)
 
+    def __contains__(self, key_id: str) -> bool:
+        return key_id in self._keys
+
     def covers(self, source: str) -> bool:
         """Whether any key may speak for `source`."""
         return any(key.covers(source) for key in self._keys.values())

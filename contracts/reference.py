@@ -170,6 +170,11 @@ class ReferenceStatistics(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
             raise ValueError("reference statistics: expected three rising spacings or more")
 
     @property
+    def totals(self) -> int:
+        """How many totals a sketch of these columns has."""
+        return len(self.products) + sum(len(column.shares) for column in self.columns)
+
+    @property
     def score(self) -> Column:
         """The column of the probabilities."""
         return self.columns[-2]

@@ -1,7 +1,7 @@
 """Incidents: alerts of one rule about one subject, and what people did about them. No I/O.
 
 An incident begins with an alert and goes on while its rule tells again before it would stand no longer
-(`contracts.alerts.stands_s`). After it was closed the next alert begins another.
+(`contracts.alerts.stands_s`). After it was closed the next alert begins another, unless it says that all is over.
 """
 
 import hashlib
@@ -30,6 +30,10 @@ class Told:
 
     alert: Alert
     origin: str
+
+    @property
+    def topic(self) -> str:
+        return self.origin.partition("/")[0]
 
     @property
     def at_ms(self) -> int:
@@ -128,7 +132,10 @@ def gather(alerts: Iterable[Told], acts: Sequence[Acted]) -> list[Incident]:
             seen.add(event_id)
         key = (told.alert.rule.id, subject_of(told.alert))
         current = under_way.get(key)
-        if current is not None and _goes_on(current, told):
+        if told.alert.event.action == "ended":
+            if current is not None:
+                current.tell(told)
+        elif current is not None and _goes_on(current, told):
             current.tell(told)
         else:
             under_way[key] = current = Incident(_id(*key, told.origin), key[1], told, [])
@@ -137,6 +144,16 @@ def gather(alerts: Iterable[Told], acts: Sequence[Acted]) -> list[Incident]:
                 current.do(*acted)
             found.append(current)
     return sorted(found, key=lambda each: each.last.at_ms, reverse=True)
+
+
+def is_torn(incident: Incident, kept_since_ms: int, now_ms: int) -> bool:
+    """Return whether an incident is the rest of one whose beginning Kafka deleted, and with it what people did.
+
+    `kept_since_ms` is when the oldest alert that Kafka keeps was told. What still goes on, or was acted on under the id
+    that it has now, is none.
+    """
+    begins_there = incident.first.at_ms <= kept_since_ms + stands_s(incident.rule) * 1000
+    return begins_there and incident.is_over(now_ms) and not incident.done
 
 
 def subject_of(alert: Alert) -> str:

@@ -10,12 +10,23 @@ from urllib.parse import urlsplit
 
 from contracts.codec import encode
 from contracts.errors import RetryableError, UserError
+from monitoring.addresses import is_loopback
 from monitoring.notify import Posted
 
 log = logging.getLogger("cardiosentry.notify")
 
 _TIMEOUT_S = 5.0
 _AT_ONCE = 500
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Followed, a POST becomes a GET that anything answers: the alerts would count as taken."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 class Alertmanager:
@@ -31,6 +42,8 @@ class Alertmanager:
                 raise UserError("setting alertmanager: expected http://host:port or https://host:port")
             if parts.username is not None or parts.password is not None:
                 raise UserError("setting alertmanager: expected no password in it; alertmanager_login names a file")
+            if login and parts.scheme == "http" and not is_loopback(parts.hostname):
+                raise UserError("setting alertmanager: expected https, since a password is sent to another host")
         self._urls = [f"{address.rstrip('/')}/api/v2/alerts" for address in addresses]
         self._headers = {"Content-Type": "application/json"}
         if login:
@@ -51,9 +64,10 @@ class Alertmanager:
         """Return why an Alertmanager did not take the alerts, empty if it did."""
         request = urllib.request.Request(url, content, self._headers)  # noqa: S310 - http or https, checked above
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S):  # noqa: S310
+            with _OPENER.open(request, timeout=_TIMEOUT_S):
                 return ""
         except urllib.error.HTTPError as error:
+            error.close()
             return f"{url}: HTTP {error.code}"
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)

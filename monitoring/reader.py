@@ -67,6 +67,7 @@ class TopicReader:
         self._properties, self._listener = properties, Listener()
         self._consumer = Consumer(
             {
+                "fetch.wait.max.ms": "100",
                 **properties,
                 "error_cb": self._listener,
                 "group.id": NEVER_JOINED,
@@ -126,9 +127,13 @@ class TopicReader:
         except KafkaException:
             return False
 
-    def until_end(self) -> Iterator[Message]:
-        """Yield what is in the topics now, and end there; raise `UserError` if it cannot be read within a minute."""
-        yield from self._until({place: end for place, (start, end) in self.places().items() if end > start})
+    def until_end(self, places: Places | None = None) -> Iterator[Message]:
+        """Yield what is in the topics now, and end there; raise `UserError` if it cannot be read within a minute.
+
+        `places` are those of now, where the caller knows them already.
+        """
+        found = self.places() if places is None else places
+        yield from self._until({place: end for place, (start, end) in found.items() if end > start})
 
     def places(
         self, since_ms: int | None = None, until_ms: int | None = None
@@ -161,8 +166,8 @@ class TopicReader:
     def _offsets(self, at_ms: int) -> dict[_Place, int]:
         """Return the first offset of each partition from a time on, OFFSET_END where there is none.
 
-        All partitions in one request: an answer waits behind a fetch of up to half a second. OFFSET_BEGINNING and
-        OFFSET_END are times too, to the broker, and answered by the offset itself.
+        All partitions in one request, since the answer waits behind a fetch. OFFSET_BEGINNING and OFFSET_END are times
+        too, to the broker, and answered by the offset itself.
         """
         asked = [TopicPartition(place.topic, place.partition, at_ms) for place in self._consumer.assignment()]
         offsets = {}

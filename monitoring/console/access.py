@@ -1,19 +1,22 @@
 """Who may see the page: everybody on this machine, from elsewhere whoever has the token.
 
 Without a token the console listens on the loopback address alone. A browser is one of this machine where it names this
-machine too: a page of the internet that made a name of its own point here (DNS rebinding) does not.
+machine too: a page of the internet that made a name of its own point here (DNS rebinding) does not. What a proxy passes
+on comes from elsewhere, whatever name it gives.
 """
 
 import hashlib
 import hmac
-import ipaddress
 import time
 from collections.abc import Callable
 
 from contracts.errors import UserError
+from monitoring.addresses import is_loopback
 
 COOKIE = "cardiosentry-console"
 SESSION_S = 12 * 3600
+PROXIED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
+"""Headers by which a proxy says that it is one."""
 _LEAST = 32
 
 
@@ -37,9 +40,9 @@ class Access:
     def has_token(self) -> bool:
         return self._token is not None
 
-    def allows(self, *, host: str, cookie: str | None, authorization: str | None) -> bool:
-        """Return whether a request with these headers may see anything."""
-        if self._local and is_loopback(_without_port(host)):
+    def allows(self, *, host: str, proxied: bool, cookie: str | None, authorization: str | None) -> bool:
+        """Return whether a request with these headers may see anything; `proxied` if it has one of `PROXIED`."""
+        if self._local and not proxied and is_loopback(_without_port(host)):
             return True
         scheme, _, given = (authorization or "").partition(" ")
         return self._is_session(cookie or "") or (scheme.lower() == "bearer" and self.is_token(given))
@@ -61,18 +64,6 @@ class Access:
     def _signed(self, ends: str) -> str:
         assert self._token is not None  # noqa: S101 - for the type checker: whoever signs has a token
         return f"{ends}.{hmac.new(self._token, f'console session {ends}'.encode(), hashlib.sha256).hexdigest()}"
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine and no other can reach it.
-
-    >>> [is_loopback(host) for host in ("localhost", "127.0.0.1", "::1", "0.0.0.0", "console.example")]
-    [True, True, True, False, False]
-    """
-    try:
-        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _without_port(host: str) -> str:

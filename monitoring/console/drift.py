@@ -36,12 +36,13 @@ class Reference:
 
     `rarities` takes the totals of a sketch and its number of events and returns for each statistic the log of how many
     windows lie between two values as high by chance. `limit` takes the milliseconds that a window takes and returns the
-    rarity at which the detector alarms. A window has at least `window_events` events.
+    rarity at which the detector alarms. A window has at least `window_events` events, a sketch so many `totals`.
     """
 
     digest: str
     baseline: int
     window_events: int
+    totals: int
     columns: tuple[ShownColumn, ...]
     together: Mapping[str, str]
     rarities: Callable[[Sequence[int], int], Mapping[str, float]]
@@ -81,11 +82,11 @@ class DriftBoard:
 
     def shown(self, reference: Reference, now_ms: int) -> ShownDrift:
         """Return the last ten minutes beside `reference`."""
-        parts, events, covered_ms, totals = 0, 0, 0, [0] * sum(len(column.bins) for column in reference.columns)
-        for (digest, baseline, size), ring in self._rings.items():
-            if (digest, baseline) == (reference.digest, reference.baseline) and size > len(totals):
-                parts, events, *totals = ring.total(now_ms).tolist()
-                covered_ms = ring.covered_ms(now_ms)
+        parts, events, covered_ms, totals = 0, 0, 0, [0] * reference.totals
+        ring = self._rings.get((reference.digest, reference.baseline, reference.totals))
+        if ring is not None:
+            parts, events, *totals = ring.total(now_ms).tolist()
+            covered_ms = ring.covered_ms(now_ms)
         seen, first = {}, 0
         for column in reference.columns:
             seen[column.name] = totals[first : first + len(column.bins)]

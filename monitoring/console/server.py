@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from monitoring.console.access import COOKIE, SESSION_S, Access
+from monitoring.console.access import COOKIE, PROXIED, SESSION_S, Access
 from monitoring.console.board import Board
 from monitoring.console.hub import Hub, sse
 from monitoring.console.pages import HEADERS, Page, read_pages
@@ -54,6 +54,7 @@ class Server:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         allowed = self._access.allows(
             host=request.headers.get("Host", ""),
+            proxied=not request.headers.keys().isdisjoint(PROXIED),
             cookie=request.cookies.get(COOKIE),
             authorization=request.headers.get("Authorization"),
         )

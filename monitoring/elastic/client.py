@@ -23,6 +23,7 @@ from elasticsearch import (
 )
 
 from contracts.errors import UserError
+from monitoring.addresses import is_loopback
 
 KEY_REFUSED = (
     "expected a key or password that it takes, it refused ours; set ELASTIC_API_KEY, or ELASTIC_USERNAME and "
@@ -30,7 +31,6 @@ KEY_REFUSED = (
 )
 REQUEST_S = 60.0
 CONNECTIONS = 16
-_LOCAL = {"localhost", "127.0.0.1", "::1"}
 _PASSING = {429, 500, 502, 503, 504}
 
 
@@ -149,7 +149,7 @@ def check_address(setting: str, address: str, *, secret: bool) -> None:
         )
     if not whole:
         raise UserError(f"setting {setting}: expected an address as https://host:port, got {address!r}")
-    if secret and parts.scheme == "http" and parts.hostname not in _LOCAL:
+    if secret and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise UserError(f"setting {setting}: expected https, since a key or password is sent to another host")
 
 

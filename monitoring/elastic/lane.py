@@ -109,6 +109,8 @@ class Lane:
 
     def _forget(self, _: Consumer, __: list[TopicPartition]) -> None:
         """Leave what is on its way to whoever has the partitions next: it will be sent again from the last commit."""
+        for batch in self._batches:
+            batch.refused.cancel()
         self._batches.clear()
         self._paused = False
         self._read = self._route.new_read()
@@ -128,16 +130,17 @@ class Lane:
             self._paused = full
 
     def _send(self, messages: Iterable[Message], pool: ThreadPoolExecutor) -> None:
-        """Send what was read, in requests of at most 5 MB."""
+        """Send what was read, in requests of at most 5 MB; of records, too: they are kept until theirs is answered."""
         documents: list[tuple[Message, Document | InvalidRecord]] = []
         size = 0
         for message in messages:
             made: Document | InvalidRecord
+            length = len(message.value() or b"")
             try:
                 made = self._read(message)
-                length = len(made.body)
+                length = max(length, len(made.body))
             except InvalidRecord as error:
-                made, length = error, 0
+                made = error
             if documents and size + length > MAX_BYTES:
                 self._submit(documents, pool)
                 documents, size = [], 0

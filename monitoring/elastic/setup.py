@@ -27,7 +27,9 @@ class Done(NamedTuple):
 
 
 def set_up(client: Elasticsearch, names: Names, *, ilm: bool, keep_days: Mapping[str, int]) -> Iterator[Done]:
-    """Make or replace policies and templates, yielding each; `keep_days` is retention by stream, before our own.
+    """Make or replace policies and templates, yielding each.
+
+    `keep_days` is retention by stream, before what is there already, and that before our own.
 
     Without `ilm` nothing in Elasticsearch deletes anything. Raises `UserError`.
     """
@@ -48,11 +50,11 @@ def require_setup(client: Elasticsearch, names: Names) -> None:
         )
 
 
-def policy(days: int | None) -> dict[str, Any]:
-    """Return the lifecycle of a stream's indices; the days count from the day in an index's name."""
+def policy(min_age: str | None) -> dict[str, Any]:
+    """Return the lifecycle of a stream's indices, of an age as "30d"; it counts from the day in an index's name."""
     phases: dict[str, Any] = {"hot": {"min_age": "0ms", "actions": {"set_priority": {"priority": 100}}}}
-    if days is not None:
-        phases["delete"] = {"min_age": f"{days}d", "actions": {"delete": {}}}
+    if min_age is not None:
+        phases["delete"] = {"min_age": min_age, "actions": {"delete": {}}}
     return {"phases": phases, "_meta": _META}
 
 
@@ -111,8 +113,8 @@ def _require_ilm(client: Elasticsearch, names: Names) -> None:
 
 def _set_up(client: Elasticsearch, names: Names, *, ilm: bool, keep_days: Mapping[str, int]) -> Iterator[Done]:
     for stream in STREAMS if ilm else ():
-        days = keep_days.get(stream.name, stream.keep_days)
-        yield _put(client, "policy", names.of(stream), {"policy": policy(days)})
+        body = {"policy": policy(_min_age(client, stream, names, keep_days))}
+        yield _put(client, "policy", names.of(stream), body)
     yield _put(client, "component", names.base, base_template())
     for stream in STREAMS:
         component = component_template(stream, names, ilm=ilm)
@@ -128,6 +130,16 @@ def _set_up(client: Elasticsearch, names: Names, *, ilm: bool, keep_days: Mappin
         "settings": {"index.number_of_shards": 1, "index.auto_expand_replicas": "0-1"},
     }
     yield _put(client, "index", names.setup, mark)
+
+
+def _min_age(client: Elasticsearch, stream: Stream, names: Names, keep_days: Mapping[str, int]) -> str | None:
+    """Return what was asked for, or what is there already: a set-up that is run again deletes nothing sooner."""
+    days = keep_days.get(stream.name, stream.keep_days)
+    found = None if stream.name in keep_days else _read(client, "policy", names.of(stream))
+    if found is not None:
+        age: str | None = found["phases"].get("delete", {}).get("min_age")
+        return age
+    return None if days is None else f"{days}d"
 
 
 _REPLACED = "replaced"

@@ -74,6 +74,17 @@ class Shipper:
         threads = [threading.Thread(target=self._run, args=(lane,)) for lane in self._lanes]
         for thread in threads:
             thread.start()
+        try:
+            self._look_on()
+        finally:
+            self.stop.set()
+            for thread in threads:
+                thread.join()
+        self._tell()
+        if self._failure is not None:
+            raise self._failure
+
+    def _look_on(self) -> None:
         told = time.monotonic()
         while not self.stop.wait(0.2):
             if time.monotonic() - min(lane.turned_at for lane in self._lanes) < _HANGS_S:
@@ -81,11 +92,6 @@ class Shipper:
             if time.monotonic() - told >= _TOLD_S:
                 told = time.monotonic()
                 self._tell()
-        for thread in threads:
-            thread.join()
-        self._tell()
-        if self._failure is not None:
-            raise self._failure
 
     def _run(self, lane: Lane) -> None:
         try:

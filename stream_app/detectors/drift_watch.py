@@ -58,8 +58,7 @@ class DriftWatch:
         def make(spacing: float, state: DetectorState | None) -> DriftDetector:
             return DriftDetector(reference, spacing, state=state)
 
-        totals = len(reference.products) + sum(len(column.shares) for column in reference.columns)
-        return Windows(reference, totals, self._spacing_ms, make)
+        return Windows(reference, reference.totals, self._spacing_ms, make)
 
     def _alert(self, findings: list[Finding], windows: Windows[Finding], part: Part, at_ms: int) -> Alert:
         found = findings[0]

@@ -178,7 +178,8 @@ def test_each_kind_of_record_comes_to_its_own_index(system: System) -> None:
     assert model["_source"] == json.loads(told)
     (kept,) = system.shipped.documents("quarantine")
     assert kept["_source"]["cardiosentry"] == {"reason": "schema", "origin": "patient-events/3/7", "digest": DIGEST}
-    assert kept["_index"] == f"{system.prefix}cardiosentry-quarantine-{time.strftime('%Y.%m.%d', time.gmtime())}"
+    day = time.strftime("%Y.%m.%d", time.gmtime(at_ms / 1000))
+    assert kept["_index"] == f"{system.prefix}cardiosentry-quarantine-{day}"
     about = {hit["_source"]["event"]["action"]: hit["_source"] for hit in trail}
     assert about["step"]["cardiosentry"]["stage"] == "stored"
     assert len(about["release"]["user"]["name"]) == 1

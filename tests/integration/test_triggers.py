@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 import urllib.error
@@ -105,7 +106,8 @@ class Triggering:
 @pytest.fixture
 def triggering(kafka: Broker, site: Site, tmp_path: Path) -> Iterator[Triggering]:
     prefix, store = kafka.topics("triggers"), tmp_path / "store"
-    release(Site(site.bundle, site.keys, store), kafka.bootstrap, prefix)
+    keys = Path(shutil.copytree(site.keys, tmp_path / "keys"))  # triggers makes one of its own there
+    release(Site(site.bundle, keys, store), kafka.bootstrap, prefix)
     signer = Signer(site.keyring)
     patients = replay(pseudonym_key=site.pseudonym_key, outcome_delay_s=0, seed=7)
     Stream(kafka, prefix).produce(
@@ -115,13 +117,10 @@ def triggering(kafka: Broker, site: Site, tmp_path: Path) -> Iterator[Triggering
             if made.topic is not EVENTS
         ]
     )
-    # A run asks each partition where it ends, and each answer waits for a fetch that finds nothing.
-    kafka_options = ("--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, "-X", "fetch.wait.max.ms=10")
-    options = (*kafka_options, "--keys", str(site.keys))
+    options = ("--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, "--keys", str(keys))
     runs = tmp_path / "runs"
     (metrics_port,) = free_ports(1)
     (tmp_path / "source").mkdir()
-    (site.keys / SECRET_FILE).unlink(missing_ok=True)
     arguments = [
         *("--store", str(store), "--policy", str(policy(tmp_path / "policy.toml")), "--look-s", "0.5"),
         *("--runs", str(runs), "--source", str(tmp_path / "source"), "--webhook", "127.0.0.1:0"),
@@ -130,7 +129,7 @@ def triggering(kafka: Broker, site: Site, tmp_path: Path) -> Iterator[Triggering
     # A SIGKILL would leave the run that it began.
     with CommandProcess(tmp_path / "log", "triggers", *options, *arguments, leave=signal.SIGTERM) as process:
         wait_for(lambda: "waiting for reasons" in process.text(), 30, process.text)
-        yield Triggering(process, runs, (site.keys / SECRET_FILE).read_text().strip(), options, metrics_port)
+        yield Triggering(process, runs, (keys / SECRET_FILE).read_text().strip(), options, metrics_port)
 
 
 def test_outcomes_and_commits_begin_runs_once_each_and_a_freeze_keeps_them(triggering: Triggering) -> None:

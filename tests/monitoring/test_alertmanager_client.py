@@ -20,6 +20,7 @@ class Peer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status = 200
+        self.headers: dict[str, str] = {}
         self.got: list[list[dict[str, dict[str, str]]]] = []
         self.logins: list[str | None] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -32,6 +33,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.logins.append(self.headers["Authorization"])
         self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(self.server.status)
+        for name, value in {"Content-Length": "0", **self.server.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -69,6 +76,24 @@ def test_where_none_takes_them_the_alerts_wait(peer: Peer) -> None:
     peer.status = 503
     with pytest.raises(RetryableError, match="HTTP 503"):
         Alertmanager([peer.url]).post(alerts(1))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_has_taken_nothing_and_is_not_followed(peer: Peer, status: int) -> None:
+    with Peer() as elsewhere:
+        peer.status, peer.headers = status, {"Location": f"{elsewhere.url}/api/v2/alerts"}
+        with pytest.raises(RetryableError, match=f"HTTP {status}"):
+            Alertmanager([peer.url], "ada:s3cret").post(alerts(1))
+        elsewhere.timeout = 0.2
+        elsewhere.handle_request()
+        assert elsewhere.logins == []
+
+
+def test_a_password_goes_to_another_host_by_tls_alone() -> None:
+    with pytest.raises(UserError, match="expected https, since a password"):
+        Alertmanager(["http://alertmanager.example:9093"], "ada:s3cret")
+    Alertmanager(["http://localhost:9093", "https://alertmanager.example"], "ada:s3cret")
+    Alertmanager(["http://alertmanager.example:9093"])
 
 
 def test_the_login_is_sent_and_shows_in_no_error(peer: Peer) -> None:

@@ -17,6 +17,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str], bool]] = {
     "this machine": ("127.0.0.1", "127.0.0.1:6080", {}, True),
     "this machine by name": ("127.0.0.1", "localhost:6080", {}, True),
     "this machine over IPv6": ("::1", "[::1]:6080", {}, True),
+    "a proxy here that says it is one": ("127.0.0.1", "127.0.0.1:6080", {"proxied": "yes"}, False),
     "a name that somebody made point here": ("127.0.0.1", "evil.example:6080", {}, False),
     "a name that begins like ours": ("127.0.0.1", "localhost.evil.example", {}, False),
     "no name": ("127.0.0.1", "", {}, False),
@@ -45,14 +46,14 @@ def test_a_request_is_let_in_by_where_it_comes_from_or_what_it_knows(
 ) -> None:
     access = Access(TOKEN, listening)
     given = {"cookie": more.get("cookie"), "authorization": more.get("authorization")}
-    assert access.allows(host=host, **given) is allowed
+    assert access.allows(host=host, proxied="proxied" in more, **given) is allowed
 
 
 def test_a_session_ends_by_time_and_by_a_new_token_and_holds_no_token() -> None:
     now = [1_000_000.0]
 
     def lets_in(access: Access, session: str) -> bool:
-        return access.allows(host="console.example", cookie=session, authorization=None)
+        return access.allows(host="console.example", proxied=False, cookie=session, authorization=None)
 
     access = Access(TOKEN, "10.1.2.3", now_s=lambda: now[0])
     session = access.session()

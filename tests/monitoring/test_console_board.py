@@ -118,7 +118,7 @@ def reference(digest: str = DIGEST, baseline: int = 0) -> Reference:
         return {"sex": totals[0] / events, "joint": float("inf")}
 
     columns = (ShownColumn("sex", "Sex", "", ("female", "male", "missing"), (0.2, 0.8, 0.0)),)
-    return Reference(digest, baseline, 20, columns, {}, rarities, lambda window_ms: window_ms / 1000)
+    return Reference(digest, baseline, 20, 4, columns, {}, rarities, lambda window_ms: window_ms / 1000)
 
 
 def test_drift_adds_up_the_parts_of_the_champion_s_reference_alone() -> None:
@@ -141,6 +141,16 @@ def test_drift_adds_up_the_parts_of_the_champion_s_reference_alone() -> None:
     empty = board.tick(NOW + 700_000).drift
     assert empty is not None
     assert (empty.events, empty.rarity, empty.limit) == (0, {}, None)
+
+
+@pytest.mark.parametrize("totals", [3, 5])
+def test_a_part_of_another_number_of_totals_is_left_out(totals: int) -> None:
+    board = Board()
+    board.reference = reference(baseline=2)
+    board.take_signals([signals(10, NOW, Part(DIGEST, 30, [1] * totals, 2))], NOW)
+    drift = board.tick(NOW).drift
+    assert drift is not None
+    assert drift.events == 0
 
 
 def test_an_alert_is_shown_with_what_a_reviewer_needs() -> None:

@@ -85,6 +85,8 @@ def test_retention_is_what_was_asked_for_last() -> None:
     with RecordingServer(documented) as server:
         list(became(server))
         list(became(server, shadow_predictions=7, audit=400))
+        _aged(documented, VERSION - 1)
+        list(became(server))
     phases = {path: kept["policy"]["phases"] for path, kept in documented.kept.items() if path.startswith(POLICY)}
     assert phases[f"{POLICY}site-cardiosentry-shadow-predictions"]["delete"]["min_age"] == "7d"
     assert phases[f"{POLICY}site-cardiosentry-audit"]["delete"]["min_age"] == "400d"

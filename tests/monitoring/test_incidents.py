@@ -17,7 +17,7 @@ from models.acts import GONE, Witnesses, sign_act
 from models.release_log import ReleaseLog
 from models.roots import sign_next, without_signer
 from models.trust import first_root
-from monitoring.incidents import KEPT_ALERTS, Acted, Incident, Told, gather
+from monitoring.incidents import KEPT_ALERTS, Acted, Incident, Told, gather, is_torn
 from tests.models.signers import ADA, BOB, MALLORY, NOW_MS, ROBOT, root
 
 FLOOD = "event-flood"
@@ -76,6 +76,28 @@ def test_what_its_rule_says_has_ended_is_over() -> None:
     alerts = [told(0, rule="source-silence"), told(10, rule="source-silence", ended=True)]
     assert only(gather(alerts, [])).is_over(NOW_MS + 11)
     assert len(gather([*alerts, told(20, rule="source-silence")], [])) == 2
+
+
+def test_an_end_is_of_the_incident_that_was_closed_and_never_one_of_its_own() -> None:
+    silent, over = told(0, rule="source-silence"), told(10, rule="source-silence", ended=True)
+    id = only(gather([silent], [])).id
+    incident = only(gather([silent, over], [act(id, "close", 5, verdict="benign")]))
+    assert (incident.state, incident.told) == ("closed", 2)
+    assert gather([over], []) == []
+
+
+def test_what_is_left_of_an_incident_whose_beginning_is_deleted_does_not_come_back_as_open() -> None:
+    hourly = [told(at) for at in range(0, 20 * STANDS_MS, STANDS_MS)]
+    whole = only(gather(hourly, []))
+    over_ms = NOW_MS + 21 * STANDS_MS
+    rest = hourly[10:]
+    closed = act(whole.id, "close", 20 * STANDS_MS, verdict="benign")
+    torn = only(gather(rest, [closed]))
+    assert (torn.state, is_torn(torn, rest[0].at_ms, over_ms)) == ("open", True)
+    assert not is_torn(torn, rest[0].at_ms, rest[-1].at_ms), "it goes on"
+    assert not is_torn(torn, 0, over_ms), "nothing is deleted"
+    acted_on = only(gather(rest, [act(torn.id, "acknowledge", 20 * STANDS_MS)]))
+    assert not is_torn(acted_on, rest[0].at_ms, over_ms)
 
 
 def test_people_lead_it_from_open_to_closed_and_the_next_alert_is_another_incident() -> None:
