@@ -66,6 +66,7 @@ class RecordingServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet: the second would wait 40 ms for the first one's ACK
 
             def handle(self) -> None:
                 try:
