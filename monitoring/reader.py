@@ -170,8 +170,8 @@ class TopicReader:
         too, to the broker, and answered by the offset itself.
         """
         asked = [TopicPartition(place.topic, place.partition, at_ms) for place in self._consumer.assignment()]
-        offsets = {}
-        for found in self._consumer.offsets_for_times(asked, timeout=_TIMEOUT_S):
+        offsets: dict[_Place, int] = {}
+        for found in self._consumer.offsets_for_times(asked, timeout=_TIMEOUT_S) if asked else ():
             if found.error is not None:
                 raise KafkaException(found.error)
             offsets[found.topic, found.partition] = found.offset

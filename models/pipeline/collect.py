@@ -123,7 +123,8 @@ class Collector:
         """Add authentic events: `x` (n, features), NaN where missing, `contents` a hash (64 bits) of each record."""
         observed = np.array([event.observed_at for event in events], dtype=np.int64) // _DAY_MS
         monday = observed - (observed - _MONDAY) % _WEEK
-        features = x.astype(np.float32)
+        with np.errstate(over="ignore"):  # of those in quarantine, which are left out later, any number may come
+            features = x.astype(np.float32)
         self._events.add(
             {
                 **self._common(events, quarantined),

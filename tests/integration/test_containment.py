@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import cardiosentry
+from contracts.errors import UserError
 from contracts.reasons import Reason
 from producers.sources import SourceRecord
 from tests.integration.stream import Patients, Stream
@@ -96,3 +97,12 @@ def test_a_worker_that_starts_later_obeys_too(system: System) -> None:
     system.serving.stop()
     system.serving.start().wait_until_ready()
     assert system.score()[Reason.BLOCKED] == {"hungary"}
+
+
+def test_a_key_that_the_keyring_does_not_have_is_not_said_to_be_revoked(site: Site, tmp_path: Path) -> None:
+    arguments = ("contain", "revoke-key", "st-mray-icu", "--reason", "a test", "--bootstrap", "127.0.0.1:1")
+    refused = CliRunner().invoke(cardiosentry, [*arguments, "--keys", str(site.keys)])
+    assert isinstance(refused.exception, UserError)
+    assert "st-mray-icu: expected the id of a key" in str(refused.exception)
+    elsewhere = CliRunner().invoke(cardiosentry, [*arguments, "--keys", str(tmp_path)])
+    assert "see that st-mray-icu is in the workers' keyring" in elsewhere.output

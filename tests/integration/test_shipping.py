@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -251,6 +252,16 @@ def test_nothing_is_shipped_before_the_setup(system: System) -> None:
         assert shipping.process
         assert shipping.process.wait(60) == 1
     assert "run `cardiosentry ship --setup`" in shipping.text()
+
+
+def test_a_shipper_that_can_no_longer_say_that_it_lives_ends(system: System, tmp_path: Path) -> None:
+    (alive := tmp_path / "alive").mkdir()
+    with system.shipping(CARDIOSENTRY_BEAT=str(alive / "beat")) as shipping:
+        wait_for(lambda: "assigned lane=audit" in shipping.text(), 30, shipping.text)
+        shutil.rmtree(alive)
+        assert shipping.process
+        assert shipping.process.wait(30) == 1
+    assert "setting beat: expected a file that can be written" in shipping.text()
 
 
 def test_a_document_that_does_not_fit_is_refused_by_the_mapping_of_every_index(system: System) -> None:

@@ -1,5 +1,6 @@
 """What is collected is what a loop over everything in memory would collect, and every record is accounted for."""
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.alerts import Alert
+from contracts.heart_disease import HEART_DISEASE
 from contracts.topics import EVENTS, OUTCOMES
-from models.pipeline.collect import CollectPolicy, Scored, policy_text
+from models.pipeline.collect import Collector, CollectPolicy, Scored, policy_text
 from models.pipeline.snapshot import SnapshotWriter
 from models.pipeline.touched import row_id
 from tests.models.pipeline.collecting import (
+    COLUMNS,
     GROUPS,
     NOW_MS,
     SMALL,
@@ -227,6 +230,14 @@ def test_what_is_spilled_cannot_be_read_and_is_gone_at_the_end(tmp_path: Path, m
     assert sum(map(len, spilled)) > 10_000
     assert not any(b"uci/cleveland" in content or b"row_id" in content for content in spilled)
     assert [path.name for path in tmp_path.iterdir()] == ["snapshot"]
+
+
+def test_a_number_of_a_quarantined_record_that_no_row_can_hold_warns_nobody(tmp_path: Path) -> None:
+    collector = Collector(tmp_path, HEART_DISEASE, 0, GROUPS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        collector.add_events([event(1)], np.full((1, COLUMNS), 1e300), [1], [True])
+    collector.close()
 
 
 def test_alerts_that_were_not_written_touch_everything_since_the_last_one_that_was(tmp_path: Path) -> None:
