@@ -17,7 +17,7 @@ from tests.support.compose import PLAIN, SECURE, initialise, services
 from tests.support.composed import Composed, ComposedKafka
 from tests.support.elastic import ElasticServer
 from tests.support.kafka import KafkaUnavailable, free_ports
-from tests.support.prometheus import Prometheus, Pushgateway, forget_found
+from tests.support.prometheus import Prometheus, Pushgateway, all_found
 from tests.support.serving import consecutive_free_ports
 from tests.support.site import Site
 from tests.support.tls import tls_before
@@ -110,12 +110,7 @@ def test_everything_comes_up_and_ends(
             processes[name].wait_until_healthy()
         with Prometheus([("beside", f"127.0.0.1:{port}") for port in metrics]) as prometheus:
             wanted = queries(beside=True)
-
-            def all_found() -> bool:
-                forget_found(wanted, prometheus)
-                return not wanted
-
-            wait_for(all_found, FOUND_S, lambda: f"no figures of a panel for {wanted}")
+            wait_for(lambda: all_found(wanted, prometheus), FOUND_S, lambda: f"no figures of a panel for {wanted}")
 
 
 def user(process: Composed) -> str:

@@ -23,7 +23,7 @@ from tests.integration.stream import Stream
 from tests.monitoring.panels import queries
 from tests.monitoring.test_rules import FILES, RECORDED
 from tests.support.broker import Broker
-from tests.support.prometheus import Prometheus, Pushgateway, forget_found
+from tests.support.prometheus import Prometheus, Pushgateway, all_found
 from tests.support.serving import Serving
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
@@ -106,12 +106,11 @@ def test_every_panel_and_recorded_rule_finds_its_series(
             wait_for(lambda: bool(prometheus.query(up)), FOUND_S, lambda: f"expected {up}")
             wanted = {record: record for record in RECORDED} | queries(stream.group)
 
-            def all_found() -> bool:
+            def found_all() -> bool:
                 traffic.flow()
-                forget_found(wanted, prometheus)
-                return not wanted
+                return all_found(wanted, prometheus)
 
-            wait_for(all_found, FOUND_S, lambda: f"nothing found of {json.dumps(wanted, indent=1)}\n{serving.text()}")
+            wait_for(found_all, FOUND_S, lambda: f"nothing found of {json.dumps(wanted, indent=1)}\n{serving.text()}")
             assert prometheus.unhealthy_rules() == []
             assert_nobody_is_named(serving, stream)
         assert "Traceback" not in serving.text()

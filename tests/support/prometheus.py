@@ -110,8 +110,12 @@ class Prometheus(_Server):
             return json.load(response)["data"]
 
 
-def forget_found(wanted: dict[str, str], prometheus: Prometheus) -> None:
-    """Leave only the queries that find nothing yet; NaN is nothing: a share of nothing, a quantile of no events."""
+def all_found(wanted: dict[str, str], prometheus: Prometheus) -> bool:
+    """Leave only the queries that find nothing yet and return whether none is left.
+
+    NaN is nothing: a share of nothing, a quantile of no events.
+    """
     for name, expression in list(wanted.items()):
         if any(math.isfinite(sample.value) for sample in prometheus.query(expression)):
             del wanted[name]
+    return not wanted
