@@ -18,6 +18,7 @@ def command(settings: Settings) -> None:
       cardiosentry serve --bootstrap localhost:9092 --keys keys --store store --workers 2
       curl localhost:6066/health/ready
     """
+    from cli.instance import require_instance
     from cli.kafka import require_topics
     from cli.ports import require_ports
     from contracts.access import WORKER
@@ -27,4 +28,5 @@ def command(settings: Settings) -> None:
     set_up_logging("supervisor", settings.log_format)
     require_topics(settings, WORKER.topics)
     require_ports(settings)
+    require_instance(settings)
     Supervisor(settings).run()

@@ -47,6 +47,7 @@ from stream_app.release_alerts import ReleaseAlerts
 from stream_app.release_memory import ReleaseMemory
 from stream_app.releases import ReleaseWatcher, alert_writer
 from stream_app.shadows import Shadows
+from stream_app.slot import EXIT_FENCED, Fenced, slot_name
 from stream_app.telemetry import Telemetry
 from stream_app.transport import Consumer, Transport
 from stream_app.watching import SignalPipeline
@@ -95,7 +96,7 @@ class CardioSentryApp(faust.App):
         # Not the error's text: one of a codec may hold what it could not decode.
         log.critical("worker ends error=%s at=%s", type(error).__name__, traceback.format_tb(error.__traceback__))
         logging.shutdown()
-        os._exit(_EXIT_DEFECT)
+        os._exit(EXIT_FENCED if isinstance(error, Fenced) else _EXIT_DEFECT)
 
 
 def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
@@ -241,11 +242,6 @@ def _output(settings: Settings, slot: int) -> Output:
     if settings.delivery == "at-least-once":
         return AtLeastOnceOutput(properties)
     return TransactionalOutput(properties, slot_name(settings, slot))
-
-
-def slot_name(settings: Settings, slot: int) -> str:
-    """Return the name that a worker keeps over restarts, in the group and as its transactional id."""
-    return f"{settings.group}-{settings.instance or socket.gethostname()}-{slot}"
 
 
 def free_port(host: str) -> int:

@@ -8,13 +8,14 @@ from contextlib import suppress
 from itertools import groupby
 from queue import SimpleQueue
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream_app.batch import Poll
 from stream_app.inbox import Inbox
 from stream_app.messages import PARTITION, TOPIC, to_batch
 from stream_app.output import RECONNECT, Member
 from stream_app.processor import Processor
+from stream_app.slot import SESSION_TIMEOUT_MS, Fenced
 
 log = logging.getLogger("cardiosentry")
 
@@ -31,14 +32,15 @@ _BASE_PROPERTIES = {
     # Equal partitions of patient-events and patient-outcomes go to the same worker; with `range` they do, with
     # cooperative-sticky they do not.
     "partition.assignment.strategy": "range",
-    # A dead worker's partitions move after this long.
-    "session.timeout.ms": "6000",
+    "session.timeout.ms": SESSION_TIMEOUT_MS,
     "heartbeat.interval.ms": "500",
     "queued.max.messages.kbytes": "16384",
     # A full local queue postpones the next fetch by this; at the default of 1000 the queue runs dry before it comes.
     "fetch.queue.backoff.ms": "10",
     **RECONNECT,
 }
+
+_FENCED = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 
 Partitions = set[tuple[str, int]]
 
@@ -156,8 +158,8 @@ class Poller(threading.Thread):
         error = message.error()
         if error is None:
             return
-        if error.fatal():
-            raise KafkaException(error)
+        if error.code() == KafkaError._FATAL:  # `fatal` is never set in the error of a message
+            raise Fenced(error.str()) if _FENCED in error.str() else KafkaException(error)
         log.warning("consumer error=%s", error.str())
 
     def _commit_offsets(self) -> None:
@@ -166,8 +168,6 @@ class Poller(threading.Thread):
             try:
                 self.consumer.commit(offsets=self._offsets.get(), asynchronous=True)
             except KafkaException as exception:
-                if exception.args[0].fatal():
-                    raise
                 log.warning("offsets not committed error=%s", exception.args[0].str())
 
     def _measure_lag(self) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from contracts.errors import UserError
 from contracts.settings import Settings
+from stream_app.slot import EXIT_FENCED, slot_name
 from stream_app.worker import EXIT_USER_ERROR
 
 log = logging.getLogger("cardiosentry")
@@ -41,7 +42,7 @@ class Supervisor:
         self._proven = False  # with these settings a worker has run well
 
     def run(self) -> None:
-        """Block until told to stop. Raises `UserError` if a worker refuses its settings or files."""
+        """Block until told to stop. Raises `UserError` if a worker refuses its settings or files, or lost its name."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
         try:
@@ -66,6 +67,11 @@ class Supervisor:
         if now - slot.started_at > _HEALTHY_S:
             slot.back_off_s = _FIRST_BACK_OFF_S
             self._proven = True
+        if code == EXIT_FENCED:  # started again it would throw the other out, which would throw it out
+            raise UserError(
+                f"setting instance: another `cardiosentry serve` is {slot_name(self._settings, slot.number)} now and "
+                "does its work; give each its own `instance`, stable over restarts"
+            )
         if code == EXIT_USER_ERROR:
             if not self._proven and not self._others_run_well(now):
                 raise UserError(reason)

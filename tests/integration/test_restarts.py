@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from contracts.topics import EVENTS, OUTCOMES
@@ -116,6 +117,57 @@ def test_a_member_that_joins_and_leaves_costs_no_event_doubles_none_and_keeps_ea
         assert not first.exits() + second.exits(), logs()
     same_histories(load.by_patient(), outputs.by_patient())
     assert not outputs.quarantined
+
+
+def test_a_second_serve_of_the_same_name_is_refused_and_the_first_goes_on(
+    kafka: Broker, site: Site, tmp_path: Path
+) -> None:
+    prefix = kafka.topics("second")
+    stream, patients = Stream(kafka, prefix), Patients(site, seed=8)
+    with Serving(site, kafka.bootstrap, prefix, tmp_path / "first.log") as first:
+        first.start().wait_until_ready()
+        with Serving(site, kafka.bootstrap, prefix, tmp_path / "second.log", released=True) as second:
+            assert second.start().wait(30) == 1
+            assert f"error: setting instance: expected that nobody is {stream.group}-test-0" in second.text()
+        events = patients.events(20)
+        stream.produce(events)
+        assert sorted(stream.outputs(explain=first.text).event_ids) == sorted(event.event_id for event in events)
+        assert first.stop() == 0
+        assert not first.exits()
+
+
+def test_a_start_waits_for_the_session_of_a_predecessor_that_was_killed(
+    kafka: Broker, site: Site, tmp_path: Path
+) -> None:
+    prefix = kafka.topics("predecessor")
+    with Serving(site, kafka.bootstrap, prefix, tmp_path / "log") as serving:
+        serving.start().wait_until_ready()
+        (worker,) = serving.workers()
+        worker.suspend()  # so that it cannot leave the group when its supervisor is gone
+        serving.stop(signal.SIGKILL)
+        worker.kill()
+        serving.wait_until_workers_are_gone()
+        serving.start().wait_until_ready()
+        assert "to leave the group, or for the end of its session" in serving.text()
+
+
+def test_a_worker_whose_name_is_taken_ends_and_is_not_started_again(kafka: Broker, site: Site, tmp_path: Path) -> None:
+    prefix = kafka.topics("taken")
+    group = Stream(kafka, prefix).group
+    with Serving(site, kafka.bootstrap, prefix, tmp_path / "log", workers=2) as serving:
+        serving.start().wait_until_ready(2)
+        workers = serving.workers()
+        other = Consumer(
+            {"bootstrap.servers": kafka.bootstrap, "group.id": group, "group.instance.id": f"{group}-test-1"}
+        )
+        other.subscribe([prefix + EVENTS.name])
+        wait_for(lambda: other.poll(0.1) is not None or bool(other.assignment()), 60, serving.text)
+        assert serving.wait(30) == 1
+        other.close()
+        assert f"error: setting instance: another `cardiosentry serve` is {group}-test-1 now" in serving.text()
+        assert len(workers) == 2
+        assert not serving.workers()
+        assert not serving.exits()
 
 
 def assignments(admin: AdminClient, group: str) -> dict[str, set[tuple[str, int]]]:

@@ -61,6 +61,11 @@ class CommandProcess:
         self._watchdog.dismiss()
         return code
 
+    def wait(self, timeout_s: float) -> int:
+        """Wait until it ends by itself and return its exit code."""
+        assert self.process
+        return self.process.wait(timeout_s)
+
     def text(self) -> str:
         """Return the log so far."""
         return self.log.read_text("utf-8", "replace")

@@ -1,0 +1,54 @@
+"""Whether this host's name in the group is free."""
+
+import logging
+import time
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from cli.embedded import is_embedded
+from cli.kafka import connect
+from contracts.errors import UserError
+from contracts.refusals import said
+from contracts.settings import Settings
+from stream_app.slot import SESSION_TIMEOUT_MS, slot_name
+
+log = logging.getLogger("cardiosentry")
+
+_ANSWER_S = 10.0
+_LONGER_S = 4.0  # than the session: the broker looks at its clock now and then
+_ASK_S = 0.5
+
+
+def require_instance(settings: Settings) -> None:
+    """Raise `UserError` if workers of the same names run elsewhere: ours would throw them out of the group.
+
+    Blocks while the session of a predecessor that was killed lasts: until then the broker cannot tell it from one that
+    lives.
+    """
+    client, found = connect(settings)
+    if is_embedded(found.cluster_id):  # it describes no groups
+        return
+    names = {slot_name(settings, slot) for slot in range(settings.workers)}
+    session_s = int(settings.kafka.get("session.timeout.ms", SESSION_TIMEOUT_MS)) / 1000
+    deadline = time.monotonic() + session_s + _LONGER_S
+    told = False
+    while taken := _members(client, settings.group) & names:
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"setting instance: expected that nobody is {', '.join(sorted(taken))} in the group, another "
+                "`cardiosentry serve` is; give each its own `instance`, stable over restarts, or stop the other"
+            )
+        if not told:
+            log.info("waiting for %s to leave the group, or for the end of its session", ", ".join(sorted(taken)))
+            told = True
+        time.sleep(_ASK_S)
+
+
+def _members(client: AdminClient, group: str) -> set[str]:
+    try:
+        members = client.describe_consumer_groups([group])[group].result(timeout=_ANSWER_S).members
+    except KafkaException as exception:
+        error = exception.args[0]
+        raise UserError(f"group {group}: {said(error.name(), error.str())}") from None
+    return {member.group_instance_id for member in members}
