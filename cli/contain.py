@@ -7,7 +7,7 @@ import click
 
 from cli.options import KEY_OPTION, REASON_OPTION, checked_source, setting_options
 from contracts.errors import UserError
-from contracts.mac import KEYRING_FILE
+from contracts.mac import KEYRING_FILE, Keyring
 from contracts.releases import EVERYTHING, Measure
 from contracts.settings import Settings
 
@@ -42,6 +42,9 @@ def block(settings: Settings, source: str, reason: str, key: Path | None) -> Non
       cardiosentry contain block st-mary/icu --reason "its pump repeats itself" --bootstrap localhost:9092
     """
     _announce(settings, key, "block-source", checked_source(source), reason=reason)
+    keyring = Path(settings.keys) / KEYRING_FILE
+    if keyring.exists() and not _keyring(settings).speaks_of(source):
+        click.echo(f"{keyring} has no key of {source} or anything below it: see that its name is right", err=True)
 
 
 @_act
@@ -130,16 +133,20 @@ def list_(settings: Settings) -> None:
 
 def _require_known(settings: Settings, key_id: str) -> None:
     """Refuse an id that the keyring beside us does not have: to revoke a mistyped one would change nothing."""
-    from stream_app.configuration import read_keyring
-
     keyring = Path(settings.keys) / KEYRING_FILE
     if not keyring.exists():
         click.echo(f"{keyring} is not here to compare with: see that {key_id} is in the workers' keyring")
-    elif key_id not in read_keyring(Path(settings.keys), required=True):
+    elif key_id not in _keyring(settings):
         raise UserError(
             f"{key_id}: expected the id of a key, as {keyring} names its tables, which has no such key; to stop a "
             "source whatever its key is: cardiosentry contain block SOURCE"
         )
+
+
+def _keyring(settings: Settings) -> Keyring:
+    from stream_app.configuration import read_keyring
+
+    return read_keyring(Path(settings.keys), required=True)
 
 
 def _announce(

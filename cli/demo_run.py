@@ -132,7 +132,8 @@ class Demo:
             return self._attack is None
         raised = self._raised()
         same = self.tally.model_digest == self._digest
-        _say(f"attacked: {raised} of {self._attack.alerts} alerts {self._attack.rule}, model {'un' * same}changed")
+        wanted = self._attack.alerts
+        _say(f"attacked: {raised} alerts {self._attack.rule}, {wanted} at least expected; model {'un' * same}changed")
         return raised >= self._attack.alerts and same
 
     def _raised(self) -> int:
@@ -264,7 +265,7 @@ class Demo:
                 Pace(self._rate),
                 stop=self._stopped.is_set,
             )
-            view.phase = "synthetic patients, until Ctrl-C"
+            view.phase = "synthetic patients" + (", until Ctrl-C" if self._seconds is None else "")
             synthetic = SyntheticPatients(pseudonym_key=pseudonym_key, seed=self._seed)
             run(mixed(synthetic, self._seed + 1, 0), publisher, Pace(self._rate), stop=self._stopped.is_set)
             view.phase = "waiting for the last predictions"

@@ -9,7 +9,6 @@ import msgspec
 from rich.markdown import Markdown
 
 from cli.tables import console, plain, print_table, when
-from contracts.releases import Baseline, Containment, Release, Revocation, Step, TrustRoot
 from models.release_log import Entry, ReleaseLog
 from monitoring.incidents import Incident, Told
 
@@ -27,7 +26,7 @@ def summary(incident: Incident, now_ms: int) -> dict[str, str | int]:
         "since": when(incident.first.began_ms),
         "last told": when(incident.last.at_ms),
         "alerts": incident.told,
-        "goes on": "no" if incident.is_over(now_ms) else "yes",
+        "goes on": "no" if incident.is_over(now_ms) or incident.state == "closed" else "yes",
         "state": incident.state + (f": {incident.verdict}" if incident.verdict else ""),
         "assigned to": incident.assignee,
     }
@@ -87,10 +86,14 @@ def document(incident: Incident, releases: ReleaseLog, now_ms: int) -> dict[str,
 def to_html(document: dict[str, Any]) -> str:
     """Return an incident's document as one page that needs nothing else."""
     from jinja2 import Environment, select_autoescape
+    from markdown_it import MarkdownIt
 
     template = files("monitoring").joinpath("incident.html").read_text("utf-8")
     environment = Environment(autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(document)
+    text = MarkdownIt("commonmark", {"html": False}).enable("table")
+    for part in ("link_open", "link_close"):  # what they lead to stays where we are
+        text.add_render_rule(part, lambda *_: "")
+    return environment.from_string(template).render(document, runbook=text.render(document["rule"]["runbook"]))
 
 
 def runbook(rule: str) -> str:
@@ -116,17 +119,4 @@ def _kind(entry: Entry) -> str:
 
 
 def _statement(entry: Entry) -> str:
-    match entry.statement:
-        case TrustRoot() as root:
-            return f"trust root {root.version}"
-        case Release() as release:
-            said = f"{release.role} {release.version} {release.digest[:19]}"
-        case Revocation() as revocation:
-            said = revocation.digest[:19]
-        case Baseline() as baseline:
-            said = f"{baseline.version} of {baseline.digest[:19]}"
-        case Containment() as act:
-            said = f"{'end of ' * act.lifted}{act.measure} {act.subject}"
-        case Step() as step:
-            said = f"{step.stage} {step.digest[:19]}"
-    return f"{said}: {entry.statement.reason}"
+    return f"{entry.what} {entry.digest[:19]}".strip() + (f": {entry.reason}" if entry.reason else "")

@@ -9,11 +9,11 @@ import msgspec
 
 from cli.options import setting_options
 from cli.placement import Placement
-from contracts.errors import UserError
-from contracts.releases import ROLES, Baseline, Containment, Release, Revocation, Step, TrustRoot
 from contracts.settings import Settings
 from models.lifecycle import Transition
 from models.release_log import Entry
+
+_STATISTICS = "reference_statistics"
 
 
 @click.group
@@ -80,7 +80,7 @@ def timeline(settings: Settings, digest: str | None, as_json: bool) -> None:
         row
         for entry in log.entries
         for row in _timeline_rows(entry, changes.get(id(entry), []))
-        if digest is None or row[2].startswith(digest)
+        if digest is None or row[2].removeprefix("sha256:").startswith(digest.removeprefix("sha256:"))
     ]
     if as_json:
         for row in rows:
@@ -108,30 +108,32 @@ def show(settings: Settings, digest: str) -> None:
 @command.command
 @click.argument("a")
 @click.argument("b")
+@click.option("--all", "every", is_flag=True, help="Also how the statistics of their reference patients differ.")
 @setting_options("bootstrap", "topic_prefix", "keys", "store")
-def diff(settings: Settings, a: str, b: str) -> None:
-    """Show how the manifests of two released bundles differ, a line for each value.
+def diff(settings: Settings, a: str, b: str, every: bool) -> None:
+    """Show how the manifests of two released bundles differ, a line for each value. A and B may be cut short.
 
     \b
     Example:
       cardiosentry models diff sha256:dab3 sha256:e338 --bootstrap localhost:9092
     """
     left, right = (dict(_flat(_find(settings, digest)[1] | {"reference_rows": "left out"})) for digest in (a, b))
-    for name in sorted(left.keys() | right.keys()):
-        if left.get(name) != right.get(name):
-            click.echo(f"{name}: {left.get(name, 'absent')} -> {right.get(name, 'absent')}")
+    differ = [name for name in sorted(left.keys() | right.keys()) if left.get(name) != right.get(name)]
+    told = [name for name in differ if every or not name.startswith(f"{_STATISTICS}.")]
+    for name in told:
+        click.echo(f"{name}: {left.get(name, 'absent')} -> {right.get(name, 'absent')}")
+    if len(told) < len(differ):
+        click.echo(f"{_STATISTICS}: {len(differ) - len(told)} of its values; --all shows them")
 
 
 def _find(settings: Settings, digest: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from cli.releasing import read_releases
+    from cli.releasing import every_release, read_releases, released_digest
     from models.bundle import MANIFEST_FILE
     from models.store import fetch_file, open_store
 
-    log = read_releases(settings)
-    found = [release for role in ROLES for release in log.releases(role) if release.digest.startswith(digest)]
-    if len({release.digest for release in found}) != 1:
-        count = len({release.digest for release in found})
-        raise UserError(f"{digest}: expected the digest of one released bundle, or its beginning; got {count}")
+    releases = every_release(read_releases(settings))
+    wanted = released_digest(digest, releases)
+    found = [release for release in releases if release.digest == wanted]
     content = fetch_file(open_store(settings.store), found[0], MANIFEST_FILE)
     return [msgspec.to_builtins(release) for release in found], msgspec.json.decode(content)
 
@@ -140,26 +142,11 @@ def _timeline_rows(entry: Entry, changes: Sequence[Transition]) -> Iterator[tupl
     """Yield a row for each model that a statement moved; one row for a statement that moved none."""
     from cli.tables import when
 
-    statement = entry.statement
-    match statement:
-        case TrustRoot():
-            said, digest = f"trust root {statement.version}", ""
-        case Release():
-            said, digest = f"{statement.role} {statement.version}", statement.digest
-        case Revocation():
-            said, digest = "revocation", statement.digest
-        case Baseline():
-            said = f"baseline {statement.version}" + " withdraws" * (statement.statistics is None)
-            digest = statement.digest
-        case Containment():
-            said, digest = f"{'end of ' * statement.lifted}{statement.measure} {statement.subject}", ""
-        case Step():
-            said, digest = statement.stage, statement.digest
-    head, tail = (when(statement.created_at), said), (", ".join(entry.signed_by), entry.reason)
+    head, tail = (when(entry.statement.created_at), entry.what), (", ".join(entry.signed_by), entry.reason)
     for change in changes:
         yield (*head, change.digest, change.before or "", change.after, "" if change.by_the_table else "!", *tail)
     if not changes:
-        yield (*head, digest, "", "", "", *tail)
+        yield (*head, entry.digest, "", "", "", *tail)
 
 
 def _where(place: Placement, now_ms: int) -> str:

@@ -18,5 +18,6 @@ def require_ports(settings: Settings) -> None:
         except (OSError, OverflowError):
             raise UserError(
                 f"setting web_port: expected {settings.workers} free ports from {settings.web_port} on "
-                f"{settings.web_host}, {port} cannot be had; another `serve` may run here"
+                f"{settings.web_host}, {port} cannot be had; another `serve` may run here; "
+                "--web-port has them elsewhere"
             ) from None

@@ -1,5 +1,6 @@
 """`cardiosentry quarantine`."""
 
+import re
 from pathlib import Path
 
 import click
@@ -33,6 +34,11 @@ def show(settings: Settings, origins: tuple[str, ...], count: int) -> None:
     from monitoring.reader import TopicReader, headers
     from stream_app import quarantine
 
+    for origin in origins:
+        if not re.fullmatch(r".+/\d+/\d+", origin):
+            raise click.BadParameter(
+                f"expected topic/partition/offset, as `cardiosentry tail quarantine` shows it, got {origin!r}"
+            )
     key = PrivateKey.load(Path(settings.keys) / quarantine.PRIVATE_KEY_FILE, "reviewers'")
     wanted = set(origins)
     shown = closed = 0
@@ -55,7 +61,10 @@ def show(settings: Settings, origins: tuple[str, ...], count: int) -> None:
             if (shown == count and not origins) or (origins and not wanted):
                 break
     if wanted:
-        raise UserError(f"{', '.join(sorted(wanted))}: expected in the topic {topic} and sealed for this key")
+        raise UserError(
+            f"{', '.join(sorted(wanted))}: expected an origin of a record in quarantine that this private key opens, "
+            "found none; `cardiosentry tail quarantine --beginning` shows them"
+        )
     if closed:
         raise UserError(f"{closed} records: expected to open them with this private key, could not")
     if not shown:

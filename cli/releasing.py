@@ -1,14 +1,16 @@
 """What the commands about releases share: reading model-releases, announcing on it, who signs."""
 
+import re
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from cli.kafka import client_properties, require_topics, write
 from cli.passphrase import passphrase_of
-from contracts.errors import ModelRejected
-from contracts.releases import Release, Role
+from contracts.errors import ModelRejected, UserError
+from contracts.releases import ROLES, Release, Role
 from contracts.settings import Settings
 from contracts.topics import RELEASES
 from models.keyfile import KeyFile
@@ -35,6 +37,27 @@ def read_releases(settings: Settings) -> ReleaseLog:
             except ModelRejected as rejected:
                 click.echo(f"left out {RELEASES.name}/{message.partition()}/{message.offset()}: {rejected}", err=True)
     return log
+
+
+def released_digest(text: str, releases: Iterable[Release]) -> str:
+    """Return the digest of the one of these bundles that `text` is or begins, with "sha256:" or without."""
+    if re.fullmatch(r"(sha256:)?[0-9a-f]{4,64}", text):
+        beginning = text if text.startswith("sha256:") else f"sha256:{text}"
+        found = sorted({release.digest for release in releases if release.digest.startswith(beginning)})
+        if len(found) == 1:
+            return found[0]
+        got = f"several: {', '.join(found)}" if found else "none"
+    else:
+        got = "something else"
+    raise UserError(
+        f"{text}: expected the digest of one bundle that was released, or at least its first four digits, got {got}; "
+        "`cardiosentry models list` has them"
+    )
+
+
+def every_release(log: ReleaseLog) -> list[Release]:
+    """Return the releases of all roles."""
+    return [release for role in ROLES for release in log.releases(role)]
 
 
 def announce(settings: Settings, log: ReleaseLog, statement: bytes) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli.options import KEY_OPTION, POLICY_OPTION, RUNS_OPTION, SOURCE_OPTION, setting_options
+from contracts.errors import UserError
 from contracts.settings import Settings
 from models.pipeline.run import Trigger, now
 
@@ -102,24 +103,24 @@ def command(
         return
     from cli.passphrase import passphrase_of
 
-    sys.exit(
-        retrain(
-            Order(
-                settings,
-                text,
-                source,
-                runs,
-                path,
-                passphrase_of(path),
-                csv,
-                since_days,
-                (Trigger("hand", why, now()),),
-                resume,
-                again,
-                as_json,
-            )
-        )
+    order = Order(
+        settings,
+        text,
+        source,
+        runs,
+        path,
+        passphrase_of(path),
+        csv,
+        since_days,
+        (Trigger("hand", why, now()),),
+        resume,
+        again,
+        as_json,
     )
+    try:
+        sys.exit(retrain(order))
+    except KeyboardInterrupt:
+        raise UserError("interrupted; `cardiosentry retrain --resume last` with the same options goes on") from None
 
 
 def retrain(order: Order) -> int:

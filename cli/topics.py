@@ -54,6 +54,7 @@ def create(settings: Settings, partitions: int, replication: int) -> None:
         )
         for topic in TOPICS
     ]
+    counts = {topic.topic: topic.num_partitions for topic in wanted}
     for name, future in client.create_topics(wanted).items():
         try:
             future.result()
@@ -62,7 +63,9 @@ def create(settings: Settings, partitions: int, replication: int) -> None:
             error: KafkaError = exception.args[0]
             if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise UserError(f"topic {name}: expected to create it, the broker said: {error.str()}") from None
-            click.echo(f"exists  {name}")
+            there = found.topics.get(name)
+            other = there is not None and len(there.partitions) != counts[name]
+            click.echo(f"exists  {name}" + (f", with {len(there.partitions)} partitions" if there and other else ""))
 
 
 @command.command

@@ -105,12 +105,20 @@ class Keyring:
         """Whether any key may speak for `source`."""
         return any(key.covers(source) for key in self._keys.values())
 
+    def speaks_of(self, source: str) -> bool:
+        """Whether any key may speak for `source` or for something below it."""
+        below = f"{source}/"
+        return self.covers(source) or any(each.startswith(below) for key in self._keys.values() for each in key.sources)
+
     def key_for(self, source: str) -> SourceKey:
         """Return the newest (last listed) key that may speak for `source`."""
         for key in reversed(self._keys.values()):
             if key.covers(source):
                 return key
-        raise UserError(f"keyring: expected a key bound to source {source!r}, found none; add one with `keys generate`")
+        raise UserError(
+            f"keyring: expected a key bound to source {source!r}, found none; `cardiosentry keys generate DIR --source "
+            f"{source}` makes one"
+        )
 
     def authenticate(
         self,

@@ -52,6 +52,28 @@ class Entry:
     signed_by: tuple[str, ...]
 
     @property
+    def what(self) -> str:
+        """What it is, without a digest: "champion 3", "revocation", "end of block-source st-mary/icu"."""
+        match self.statement:
+            case TrustRoot() as root:
+                return f"trust root {root.version}"
+            case Release() as release:
+                return f"{release.role} {release.version}"
+            case Revocation():
+                return "revocation"
+            case Baseline() as baseline:
+                return f"baseline {baseline.version}" + " withdraws" * (baseline.statistics is None)
+            case Containment() as act:
+                return f"{'end of ' * act.lifted}{act.measure} {act.subject}"
+            case Step() as step:
+                return step.stage
+
+    @property
+    def digest(self) -> str:
+        """The bundle that it is about; empty where it is about none."""
+        return "" if isinstance(self.statement, TrustRoot | Containment) else self.statement.digest
+
+    @property
     def reason(self) -> str:
         """Why, in the signers' words; empty for a trust root."""
         return "" if isinstance(self.statement, TrustRoot) else self.statement.reason

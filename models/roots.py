@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from contracts.errors import UserError
+from contracts.errors import ModelRejected, UserError
 from contracts.features import FeatureTable
 from contracts.releases import DAY_MS, ROLES, ROOT_TYPE, Role, RolePolicy, Signer, TrustRoot, table_digest
 from models.dsse import EnvelopeError, KeyProvider, encode_envelope, key_id, public_pem, read_public_key, seal
@@ -102,4 +102,7 @@ def read_root(directory: Path) -> Trust:
             content = file.read(MAX_ROOT_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path}: expected the trust root of `keys generate`, got: {error.strerror}") from None
-    return first_root(content)
+    try:
+        return first_root(content)
+    except ModelRejected as rejected:
+        raise ModelRejected(f"{path}: {rejected}") from None

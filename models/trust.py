@@ -123,7 +123,10 @@ def verify_release(trust: Trust, content: bytes, highest: Mapping[Role, int]) ->
         raise ModelRejected(f"{name}: expected a version above {last}, the highest there was of this role")
     missing = set(trust.root.roles[release.role].attestations) - set(release.attestations)  # 6
     if missing:
-        raise ModelRejected(f"{name}: expected the attestations {', '.join(sorted(missing))}, found none")
+        raise ModelRejected(
+            f"{name}: expected the attestations {', '.join(sorted(missing))}, found none; `cardiosentry retrain` makes "
+            f"bundles that have them, `cardiosentry trust provenance {release.role} --not-wanted` lets others in"
+        )
     _check_listing(release.files, name)  # 7
     return release, signed_by
 
@@ -269,21 +272,27 @@ def _read_root(envelope: Envelope) -> Trust:
         wrong = [key for key, public in trust.keys.items() if key_id(public) != key]
     except EnvelopeError as error:
         raise ModelRejected(f"trust root: {error}") from None
-    for fault, found in (
+    for expected, found in (
         ("each signer under the id of its key", bool(wrong)),
         ("each signer's name once", len({signer.name for signer in root.signers.values()}) != len(root.signers)),
         ("root signers who are signers", not set(root.root_signers) <= root.signers.keys()),
         ("each root signer once", len(set(root.root_signers)) != len(root.root_signers)),
-        ("at least as many root signers as must sign", len(root.root_signers) < root.root_threshold),
+        (
+            f"at least {root.root_threshold} root signers, since so many must sign the next trust root",
+            len(root.root_signers) < root.root_threshold,
+        ),
         ("no unattended key that may release a champion", any(map(_unattended_champion, root.signers.values()))),
         ("an end after its making", root.expires_at <= root.created_at),
         *(
-            (f"enough signers for a {role}", sum(role in s.roles for s in root.signers.values()) < policy.threshold)
+            (
+                f"at least {policy.threshold} signers who may release a {role}, since so many must sign one",
+                sum(role in signer.roles for signer in root.signers.values()) < policy.threshold,
+            )
             for role, policy in root.roles.items()
         ),
     ):
         if found:
-            raise ModelRejected(f"trust root: expected {fault}, got others")
+            raise ModelRejected(f"trust root: expected {expected}, got another")
     return trust
 
 

@@ -60,6 +60,7 @@ class Notifier:
         self._open: dict[Place, OpenAlerts] = {}
         self._read: dict[Place, int] = {}
         self._untaken = False
+        self._why = ""  # Alertmanager or Kafka did not take them last
         self._retry_at = self._post_at = 0.0
         self._dead = "it has just begun"
         meters.add("cardiosentry_notify_alerts", lambda: {"": sum(map(len, list(self._open.values())))})
@@ -115,8 +116,13 @@ class Notifier:
                 places = [TopicPartition(*place, offset) for place, offset in self._read.items()]
                 consumer.commit(offsets=places, asynchronous=False)
             self._untaken = False
+            if self._why:
+                log.info("alerts taken")
+                self._why = ""
         except (RetryableError, KafkaException) as error:
-            log.warning("alerts wait why=%r", str(error))
+            if self._why != str(error):  # it is tried every second
+                self._why = str(error)
+                log.warning("alerts wait why=%r", self._why)
             self._untaken = True
             self._retry_at = time.monotonic() + _RETRY_S
 

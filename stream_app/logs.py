@@ -19,6 +19,8 @@ def set_up_logging(name: str, form: Literal["text", "ecs"] = "text") -> None:
     else:
         logging.basicConfig(format=f"%(asctime)s %(levelname)s {name} %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z")
     logging.getLogger("cardiosentry").setLevel(logging.INFO)
+    # A timer that waits for its work is late: without a champion, or a broker, for as long as that lasts.
+    logging.getLogger("mode.timers").setLevel(logging.ERROR)
 
 
 class EcsFormatter(logging.Formatter):

@@ -152,7 +152,7 @@ class ReleaseWatcher(threading.Thread):
             self._remembered.append(Remembered(offset, content))
             if report:  # `catch_up` writes once for all
                 self._memory.replace(self._remembered)
-            log.info("release log offset=%d signed_by=%s", offset, ",".join(entry.signed_by))
+            log.info("release log offset=%d what=%r signed_by=%s", offset, entry.what, ",".join(entry.signed_by))
 
     def _settle(self) -> None:
         """Bring the slot to what is live."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from elastic_transport import ConnectionError as NoConnection
 from elastic_transport import TransportError
 from elastic_transport.client_utils import DEFAULT
 from elasticsearch import (
@@ -90,7 +91,9 @@ def explained(error: Exception) -> UserError:
             return UserError(
                 f"Elasticsearch: expected it to do what was asked, it said {error.status_code} {_type(error)}"
             )
-    return UserError(f"setting elastic: expected Elasticsearch to answer, got {type(error).__name__}")
+    # The text of a connection that failed is of host, port and errno; another's may repeat a document.
+    why = error.message if isinstance(error, NoConnection) else type(error).__name__
+    return UserError(f"setting elastic: expected Elasticsearch to answer, got {why}")
 
 
 def _type(error: ApiError) -> str:

@@ -64,7 +64,8 @@ class Kibana:
                 "setting kibana_ca: expected a CA by which Kibana's certificate holds, TLS said no"
             ) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise UserError(f"setting kibana: expected Kibana to answer, got {type(error).__name__}") from None
+            why = error.__cause__ or type(error).__name__
+            raise UserError(f"setting kibana: expected Kibana to answer at {self._base}, got {why}") from None
         if answer.status == passing:
             return b""
         if answer.status != 200:

@@ -301,13 +301,16 @@ ROOTS_WRONG: Attacks = {
     "unsigned": (lambda: root(by=[]), "got 0"),
     "a key under another's id": (lambda: root(signers={ADA.id: BOB.entry}), "id of its key"),
     "a root signer who is none": (lambda: root(BOB), "root signers who are signers"),
-    "fewer root signers than must sign": (lambda: root(root_threshold=2), "at least as many root signers"),
+    "fewer root signers than must sign": (lambda: root(root_threshold=2), "at least 2 root signers"),
     "a root signer twice": (lambda: root(root_signers=(ADA.id, ADA.id), root_threshold=2), "each root signer once"),
     "an unattended key for champions": (
         lambda: root(ADA, someone("cron", "champion", kind="unattended")),
         "no unattended key",
     ),
-    "too few signers for a role": (lambda: root(thresholds={"champion": 3}), "enough signers for a champion"),
+    "too few signers for a role": (
+        lambda: root(thresholds={"champion": 3}),
+        "at least 3 signers who may",
+    ),
     "two signers of one name": (lambda: root(ADA, someone("Ada", "shadow")), "each signer's name once"),
     "an end before its making": (lambda: root(expires_at=NOW_MS - 2 * DAY_MS), "an end after its making"),
     "no key": (lambda: root(signers={ADA.id: msgspec.structs.replace(ADA.entry, public_key="x")}), "public key in PEM"),
