@@ -106,3 +106,8 @@ def test_a_key_that_the_keyring_does_not_have_is_not_said_to_be_revoked(site: Si
     assert "st-mray-icu: expected the id of a key" in str(refused.exception)
     elsewhere = CliRunner().invoke(cardiosentry, [*arguments, "--keys", str(tmp_path)])
     assert "see that st-mray-icu is in the workers' keyring" in elsewhere.output
+
+
+def test_a_source_that_no_key_speaks_of_is_blocked_and_said_to_be_unknown(system: System) -> None:
+    assert "has no key of st-mray" in system.said("contain", "block", "st-mray", "--reason", "a test")
+    assert "has no key" not in system.said("contain", "block", "synthetic/hungary", "--reason", "a test")

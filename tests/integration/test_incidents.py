@@ -85,6 +85,7 @@ def test_forged_records_become_an_incident_that_is_worked_on_and_closed(duty: Du
     assert duty.incidents() == []
     (closed,) = duty.incidents("--all")
     assert (closed["state"], closed["assigned to"]) == ("closed: true-positive", "Bob")
+    assert closed["goes on"] == "no"
 
     timeline = [json.loads(line) for line in duty.said("timeline", id, "--json").splitlines()]
     whats = [moment["what"] for moment in timeline]
@@ -99,6 +100,8 @@ def test_forged_records_become_an_incident_that_is_worked_on_and_closed(duty: Du
     duty.said("export", id, str(tmp_path / "incident.html"))
     page = (tmp_path / "incident.html").read_text()
     assert "<b>look" not in page
+    assert "<strong>" in page.partition("Runbook")[2]
+    assert "**" not in page
     assert any("<b>look at the gateway</b>" in text for text in Texts(page).found)
     acts = read_topic(duty.bootstrap, duty.prefix + INCIDENT_ACTS.name, timeout_s=30)
     assert {act.key for act in acts} == {id.encode()}

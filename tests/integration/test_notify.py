@@ -173,6 +173,7 @@ def test_what_comes_while_alertmanager_is_down_is_paged_once_when_it_is_back(
     finally:
         alertmanager.start()
     wait_for(lambda: committed(kafka.bootstrap, prefix) == 21, PAGED_S, notifying.text)
+    wait_for(lambda: "alerts taken" in notifying.text(), PAGED_S, notifying.text)
     wait_for(lambda: len(alertmanager.pages(service(prefix))) > 1, PAGED_S, notifying.text)
     # A third rule comes through last: whatever is paged twice would have been by then.
     write_alerts(kafka.bootstrap, prefix, [told("copied-values", "*", "high")])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
@@ -273,6 +273,31 @@ def test_a_shadow_answers_beside_the_champion_and_goes_when_it_is_revoked(runnin
     wait_for(lambda: second not in running.serving.get("/metrics")[1], LIVE_S, running.serving.text)
     assert running.score(30) == {first}
     assert len(read_topic(running.bootstrap, running.prefix + SHADOW_PREDICTIONS.name, timeout_s=30)) == len(found)
+
+
+def test_a_bundle_is_named_by_the_beginning_of_its_digest(
+    running: Running, other: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bootstrap", "topic_prefix", "keys", "store"):
+        monkeypatch.setenv(f"CARDIOSENTRY_{name.upper()}", getattr(running.settings, name))
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(cardiosentry, arguments)
+
+    first = running.champion()
+    second = running.release(other)
+    running.wait_for_champion(second)
+    changes = run("models", "diff", first[:14], second.removeprefix("sha256:")[:8]).output.splitlines()
+    assert any(line.startswith("threshold: ") for line in changes)
+    assert len(changes) < 60
+    assert changes[-1].startswith("reference_statistics: ")
+    assert len(run("models", "diff", first, second, "--all").output.splitlines()) > len(changes)
+    for text in ("sha256:", "", "0" * 10, f"{second}0", "Ada"):
+        refused = run("revoke", text, "--reason", "a test")
+        assert "expected the digest of one bundle that was released" in str(refused.exception), text
+    assert "expected the digest of one" in str(run("rollback", "--to", "0" * 64, "--reason", "a test").exception)
+    assert f"revoked {second}" in run("revoke", second[7:15], "--reason", "a test").output
+    running.wait_for_champion(first)
 
 
 def test_signers_come_and_go_without_a_restart(
