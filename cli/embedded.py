@@ -10,7 +10,8 @@ from contracts.topics import TOPICS
 class EmbeddedBroker:
     """A Kafka to try out: groups, transactions and idempotence answer; records live in memory.
 
-    It keeps about 5 MB a partition and does not filter aborted records: no claim about exactly-once rests on it.
+    It keeps about 5 MB a partition, does not filter aborted records, and knows no offsets by time: no claim about
+    exactly-once rests on it, and what reads back in time finds nothing.
     """
 
     def __enter__(self) -> "EmbeddedBroker":
