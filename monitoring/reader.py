@@ -17,6 +17,7 @@ _QUIET_S = 60.0
 _REFUSED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError._FATAL,  # `fatal` is never set in the error of a message
     KafkaError._AUTO_OFFSET_RESET,  # records that were asked for are gone, and the property says not to go on
 }
 """Errors of a record's place that no waiting mends."""
@@ -32,7 +33,7 @@ def good(messages: Iterable[Message]) -> Iterator[Message]:
         error = message.error()
         if error is None:
             yield message
-        elif error.fatal() or error.code() in _REFUSED:
+        elif error.code() in _REFUSED:
             raise UserError(
                 f"topic {message.topic()}: expected to read it, the broker said: {said(error.name(), error.str())}"
             )

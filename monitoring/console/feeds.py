@@ -1,7 +1,7 @@
 """Reads the topics once for all viewers: alerts as they come, the rest as much as the page can use.
 
-A topic that cannot be read whole is not: of predictions and quarantine `_MOST` records a quarter of a second are read,
-and where there are more the reader goes on at the end. Nothing is committed, no group joined.
+A topic that cannot be read whole is not: of predictions and quarantine `_MOST` records a second are read, and where
+there are more the reader goes on at the end. Nothing is committed, no group joined.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from monitoring.console.hub import Hub
 from monitoring.reader import TopicReader, headers
 
 _WAIT_S = 0.5
-_MOST, _EVERY_S = 250, 0.25
+_MOST, _EVERY_S = 1000, 1.0  # each second is as often as the page is told; to go on at the end fetches anew
 _PING_S = 2.0
 _MODELS_S = 30.0
 _ALERTS_BACK, _SIGNALS_BACK, _QUARANTINE_BACK = 1000, 4000, 500  # offsets of each partition
@@ -127,8 +127,8 @@ class Feeds:
             messages = await asyncio.to_thread(reader.read, _WAIT_S, _MOST)
             whole = len(messages) < _MOST
             take(messages, whole)
+            await asyncio.sleep(max(0.0, began + _EVERY_S - time.monotonic()))
             if not whole:
-                await asyncio.sleep(max(0.0, began + _EVERY_S - time.monotonic()))
                 await asyncio.to_thread(reader.skip_to_end)
 
     def _predictions(self, messages: Sequence[Message], whole: bool) -> None:
