@@ -6,7 +6,7 @@ topic's ends and at the CPU clocks twice a second.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
@@ -32,13 +32,17 @@ _MARKERS = 1000  # more than the transaction markers, which count as offsets, of
 
 
 class Measurement(msgspec.Struct, frozen=True):
-    """One run of one contender. CPU is user and system time of its processes, and of the broker where it is ours."""
+    """One run of one contender. CPU is user and system time of its processes, and of the broker where it is ours.
+
+    `beside_cpu_us_per_event` is the part of it that the process beside used.
+    """
 
     events: int
     events_per_s: float
     cpu_us_per_event: float
     broker_cpu_us_per_event: float | None
     duplicates: int
+    beside_cpu_us_per_event: float = 0.0
 
 
 def measure(
@@ -60,39 +64,39 @@ def measure(
         raise RuntimeError(f"{contender.name}: expected each event once, got {duplicates} twice")
     events_per_s, first_ms, last_ms = rate(timestamps, quota, int(quota * WARM_UP))
     measured = quota - int(quota * WARM_UP)
+
+    def cpu_us(name: str) -> float:
+        return clocks.used_s(name, first_ms, last_ms) / measured * 1e6
+
     return Measurement(
         events=quota,
         events_per_s=events_per_s,
-        cpu_us_per_event=clocks.contender_s(first_ms, last_ms) / measured * 1e6,
-        broker_cpu_us_per_event=clocks.broker_s(first_ms, last_ms) / measured * 1e6 if cluster.pid else None,
+        cpu_us_per_event=cpu_us("contender") + cpu_us("beside"),
+        broker_cpu_us_per_event=cpu_us("broker") if cluster.pid else None,
         duplicates=duplicates,
+        beside_cpu_us_per_event=cpu_us("beside"),
     )
 
 
 class Clocks:
-    """CPU seconds used by the contender's process trees and by the broker, over time."""
+    """CPU seconds used by process trees over time, each by a name; nothing by one whose id is None."""
 
-    def __init__(self, pids: Sequence[int], broker: int | None) -> None:
-        self._roots = [psutil.Process(pid) for pid in pids]
-        self._broker = psutil.Process(broker) if broker else None
+    def __init__(self, **pids: int | None) -> None:
+        self._roots = {name: psutil.Process(pid) for name, pid in pids.items() if pid}
         self._at: list[float] = []
-        self._contender: list[float] = []
-        self._of_broker: list[float] = []
+        self._used: dict[str, list[float]] = {name: [] for name in self._roots}
 
     def look(self) -> None:
         """Note the clocks as they are."""
         self._at.append(time.time() * 1000)
-        self._contender.append(sum(cpu_s(p) for root in self._roots for p in tree(root)))
-        self._of_broker.append(cpu_s(self._broker) if self._broker else 0.0)
+        for name, root in self._roots.items():
+            self._used[name].append(sum(map(cpu_s, tree(root))))
 
-    def contender_s(self, first_ms: float, last_ms: float) -> float:
-        return self._between(self._contender, first_ms, last_ms)
-
-    def broker_s(self, first_ms: float, last_ms: float) -> float:
-        return self._between(self._of_broker, first_ms, last_ms)
-
-    def _between(self, used_s: list[float], first_ms: float, last_ms: float) -> float:
-        at_first, at_last = np.interp([first_ms, last_ms], self._at, used_s)
+    def used_s(self, name: str, first_ms: float, last_ms: float) -> float:
+        """Return what was used between two times."""
+        if name not in self._used:
+            return 0.0
+        at_first, at_last = np.interp([first_ms, last_ms], self._at, self._used[name])
         return float(at_last - at_first)
 
 
@@ -115,8 +119,7 @@ def cpu_s(process: psutil.Process) -> float:
 
 def _watch(cluster: Cluster, topic: str, process: Running, target: int, beside: int | None) -> Clocks:
     """Wait until `target` is committed, markers aside; return the clocks."""
-    pids = [process.process.pid, *([beside] if beside else [])]
-    admin, clocks = cluster.admin, Clocks(pids, cluster.pid)
+    admin, clocks = cluster.admin, Clocks(contender=process.process.pid, beside=beside, broker=cluster.pid)
     deadline = time.monotonic() + TIMEOUT_S
     committed, changed_at = -1, time.monotonic()
     while True:

@@ -3,13 +3,13 @@
 import logging
 import time
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from cli.embedded import is_embedded
 from cli.kafka import connect
 from contracts.errors import UserError
-from contracts.refusals import said
+from contracts.refusals import explain, said
 from contracts.settings import Settings
 from stream_app.slot import SESSION_TIMEOUT_MS, slot_name
 
@@ -33,7 +33,7 @@ def require_instance(settings: Settings) -> None:
     session_s = int(settings.kafka.get("session.timeout.ms", SESSION_TIMEOUT_MS)) / 1000
     deadline = time.monotonic() + session_s + _LONGER_S
     told = False
-    while taken := _members(client, settings.group) & names:
+    while taken := _members(client, settings.group, deadline) & names:
         if time.monotonic() > deadline:
             raise UserError(
                 f"setting instance: expected that nobody is {', '.join(sorted(taken))} in the group, another "
@@ -45,10 +45,16 @@ def require_instance(settings: Settings) -> None:
         time.sleep(_ASK_S)
 
 
-def _members(client: AdminClient, group: str) -> set[str]:
-    try:
-        members = client.describe_consumer_groups([group])[group].result(timeout=_ANSWER_S).members
-    except KafkaException as exception:
-        error = exception.args[0]
-        raise UserError(f"group {group}: {said(error.name(), error.str())}") from None
-    return {member.group_instance_id for member in members}
+def _members(client: AdminClient, group: str, deadline: float) -> set[str]:
+    """Return the names in the group; ask again until `deadline` while its coordinator is on the way."""
+    while True:
+        try:
+            found = client.describe_consumer_groups([group], request_timeout=_ANSWER_S)[group].result()
+            return {member.group_instance_id for member in found.members}
+        except KafkaException as exception:
+            error: KafkaError = exception.args[0]
+            if error.code() == KafkaError.GROUP_ID_NOT_FOUND:  # so newer brokers call one that nobody joined yet
+                return set()
+            if explain(error.name(), error.str()) or time.monotonic() > deadline:
+                raise UserError(f"group {group}: {said(error.name(), error.str())}") from None
+        time.sleep(_ASK_S)
