@@ -21,6 +21,7 @@ from monitoring.reader import TopicReader, headers
 
 _WAIT_S = 0.5
 _MOST, _EVERY_S = 1000, 1.0  # each second is as often as the page is told; to go on at the end fetches anew
+_GATHER_S = 0.5  # workers write signals with every batch, many a second at low rates; the page shows them each second
 _PING_S = 2.0
 _MODELS_S = 30.0
 _ALERTS_BACK, _SIGNALS_BACK, _QUARANTINE_BACK = 1000, 4000, 500  # offsets of each partition
@@ -118,8 +119,9 @@ class Feeds:
 
     async def _signals(self, reader: TopicReader) -> None:
         while True:
-            messages = await asyncio.to_thread(self._read, reader, 500)
+            messages = await asyncio.to_thread(self._read, reader, 5000)
             self._board.take_signals((message.value() or b"" for message in messages), _now_ms())
+            await asyncio.sleep(_GATHER_S)
 
     async def _sample(self, reader: TopicReader, take: Callable[[Sequence[Message], bool], None]) -> None:
         while True:
