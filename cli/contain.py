@@ -43,8 +43,13 @@ def block(settings: Settings, source: str, reason: str, key: Path | None) -> Non
     """
     _announce(settings, key, "block-source", checked_source(source), reason=reason)
     keyring = Path(settings.keys) / KEYRING_FILE
-    if keyring.exists() and not _keyring(settings).speaks_of(source):
-        click.echo(f"{keyring} has no key of {source} or anything below it: see that its name is right", err=True)
+    try:
+        known = not keyring.exists() or _keyring(settings).speaks_of(source)
+    except UserError as error:  # the block stands all the same
+        click.echo(str(error), err=True)
+    else:
+        if not known:
+            click.echo(f"{keyring} has no key of {source} or anything below it: see that its name is right", err=True)
 
 
 @_act

@@ -90,7 +90,7 @@ def to_html(document: dict[str, Any]) -> str:
 
     template = files("monitoring").joinpath("incident.html").read_text("utf-8")
     environment = Environment(autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)
-    text = MarkdownIt("commonmark", {"html": False}).enable("table")
+    text = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     for part in ("link_open", "link_close"):  # what they lead to stays where we are
         text.add_render_rule(part, lambda *_: "")
     return environment.from_string(template).render(document, runbook=text.render(document["rule"]["runbook"]))
@@ -119,4 +119,5 @@ def _kind(entry: Entry) -> str:
 
 
 def _statement(entry: Entry) -> str:
-    return f"{entry.what} {entry.digest[:19]}".strip() + (f": {entry.reason}" if entry.reason else "")
+    what = entry.what.removeprefix("revocation")
+    return f"{what} {entry.digest[:19]}".strip() + (f": {entry.reason}" if entry.reason else "")

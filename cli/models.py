@@ -9,6 +9,7 @@ import msgspec
 
 from cli.options import setting_options
 from cli.placement import Placement
+from contracts.errors import UserError
 from contracts.settings import Settings
 from models.lifecycle import Transition
 from models.release_log import Entry
@@ -82,6 +83,10 @@ def timeline(settings: Settings, digest: str | None, as_json: bool) -> None:
         for row in _timeline_rows(entry, changes.get(id(entry), []))
         if digest is None or row[2].removeprefix("sha256:").startswith(digest.removeprefix("sha256:"))
     ]
+    if digest and not rows:
+        raise UserError(
+            f"{digest}: expected the digest of a bundle that a statement names, or its beginning, found none"
+        )
     if as_json:
         for row in rows:
             click.echo(msgspec.json.encode(dict(zip(columns, row, strict=True))))

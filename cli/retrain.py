@@ -117,10 +117,7 @@ def command(
         again,
         as_json,
     )
-    try:
-        sys.exit(retrain(order))
-    except KeyboardInterrupt:
-        raise UserError("interrupted; `cardiosentry retrain --resume last` with the same options goes on") from None
+    sys.exit(retrain(order))
 
 
 def retrain(order: Order) -> int:
@@ -166,8 +163,12 @@ def retrain(order: Order) -> int:
         )
         if order.again is not None:
             pipeline.forget(workspace, steps, order.again)
-        with told(order.settings, workspace) as run, view.over(workspace.run.id, [step.name for step in steps]):
-            run.passed = passed = pipeline.execute(workspace, steps, view.listen)
+        try:
+            with told(order.settings, workspace) as run, view.over(workspace.run.id, [step.name for step in steps]):
+                run.passed = passed = pipeline.execute(workspace, steps, view.listen)
+        except KeyboardInterrupt:
+            again = f"cardiosentry retrain --resume {workspace.run.id}"
+            raise UserError(f"interrupted; `{again}` with the same options goes on where it was") from None
         account = to_json(workspace, passed=passed)
         pipeline.write_whole(workspace.path / "report.html", to_html(workspace, order.policy, passed=passed).encode())
         pipeline.write_whole(workspace.path / pipeline.ACCOUNT_FILE, account)

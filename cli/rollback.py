@@ -24,22 +24,22 @@ def command(settings: Settings, role: Role, digest: str | None, reason: str, day
     Example:
       cardiosentry rollback --reason "false alarms on ward 7" --bootstrap localhost:9092
     """
-    from cli.releasing import now_ms, pending_file, publish, read_releases, released_digest, signing_key
+    from cli.releasing import every_release, now_ms, pending_file, publish, read_releases, released_digest, signing_key
     from models.release import sign_rollback
 
     signer = signing_key(settings, key)
     log = read_releases(settings)
     live = log.candidates(role, now_ms=now_ms())
-    left = [release for release in reversed(log.releases(role)) if release.digest not in log.revoked]
-    if digest:
-        wanted = released_digest(digest, left)
-        earlier = [release for release in left if release.digest == wanted]
-    else:
-        earlier = [release for release in left if live and release.digest != live[0].digest]
+    wanted = None if digest is None else released_digest(digest, every_release(log))
+    earlier = [
+        release
+        for release in reversed(log.releases(role))
+        if release.digest not in log.revoked
+        and (release.digest == wanted if wanted else bool(live) and release.digest != live[0].digest)
+    ]
     if not earlier:
-        raise UserError(
-            f"role {role}: expected a bundle before the live one among its releases that are not revoked, found none"
-        )
+        what = wanted or "a bundle before the live one"
+        raise UserError(f"role {role}: expected {what} among its releases that are not revoked, found none")
     version = log.next_version(role)
     statement = sign_rollback(earlier[0], log, signer, reason=reason, now_ms=now_ms(), days=days)
     done = f"released {role} {version} {earlier[0].digest}, which was version {earlier[0].version}"

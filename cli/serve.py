@@ -18,15 +18,16 @@ def command(settings: Settings) -> None:
       cardiosentry serve --bootstrap localhost:9092 --keys keys --store store --workers 2
       curl localhost:6066/health/ready
     """
-    from cli.instance import require_instance
     from cli.kafka import require_topics
+    from cli.names import require_names
     from cli.ports import require_ports
     from contracts.access import WORKER
     from stream_app.logs import set_up_logging
+    from stream_app.slot import slot_name
     from stream_app.supervisor import Supervisor
 
     set_up_logging("supervisor", settings.log_format)
     require_topics(settings, WORKER.topics)
     require_ports(settings)
-    require_instance(settings)
-    Supervisor(settings).run()
+    require_names(settings, {slot_name(settings, slot) for slot in range(settings.workers)})
+    Supervisor(settings, lambda name: require_names(settings, {name})).run()

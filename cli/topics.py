@@ -64,8 +64,8 @@ def create(settings: Settings, partitions: int, replication: int) -> None:
             if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise UserError(f"topic {name}: expected to create it, the broker said: {error.str()}") from None
             there = found.topics.get(name)
-            other = there is not None and len(there.partitions) != counts[name]
-            click.echo(f"exists  {name}" + (f", with {len(there.partitions)} partitions" if there and other else ""))
+            count = len(there.partitions) if there else counts[name]  # one that this user may not see is not there
+            click.echo(f"exists  {name}" + (f", with {count} partitions" if count != counts[name] else ""))
 
 
 @command.command

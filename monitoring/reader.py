@@ -17,7 +17,6 @@ _QUIET_S = 60.0
 _REFUSED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError._FATAL,  # `fatal` is never set in the error of a message
     KafkaError._AUTO_OFFSET_RESET,  # records that were asked for are gone, and the property says not to go on
 }
 """Errors of a record's place that no waiting mends."""

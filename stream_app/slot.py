@@ -8,11 +8,11 @@ from contracts.settings import Settings
 SESSION_TIMEOUT_MS = "6000"
 """A dead worker's partitions move after this long."""
 
-EXIT_FENCED = 69  # sysexits.h EX_UNAVAILABLE: the slot is another's now; starting again would take it back
+EXIT_FENCED = 69  # sysexits.h EX_UNAVAILABLE: the slot may be another's now; starting again would take it back
 
 
 class Fenced(CardioSentryError):
-    """Another worker has joined the group under this one's name, and the broker hears only the newer one."""
+    """The broker hears this worker no more: another has its name, or the group lost track of it."""
 
 
 def slot_name(settings: Settings, slot: int) -> str:

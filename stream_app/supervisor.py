@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -33,10 +34,14 @@ class _Slot:
 
 
 class Supervisor:
-    """Runs `settings.workers` processes until SIGTERM or SIGINT; what a worker held when it died is done again."""
+    """Runs `settings.workers` processes until SIGTERM or SIGINT; what a worker held when it died is done again.
 
-    def __init__(self, settings: Settings) -> None:
+    `require_free` is asked before one takes a name back that it lost; it raises `UserError` where another has it.
+    """
+
+    def __init__(self, settings: Settings, require_free: Callable[[str], None]) -> None:
         self._settings = settings
+        self._require_free = require_free
         self._slots = [_Slot(number) for number in range(settings.workers)]
         self._stopping = False
         self._proven = False  # with these settings a worker has run well
@@ -67,11 +72,8 @@ class Supervisor:
         if now - slot.started_at > _HEALTHY_S:
             slot.back_off_s = _FIRST_BACK_OFF_S
             self._proven = True
-        if code == EXIT_FENCED:  # started again it would throw the other out, which would throw it out
-            raise UserError(
-                f"setting instance: another `cardiosentry serve` is {slot_name(self._settings, slot.number)} now and "
-                "does its work; give each its own `instance`, stable over restarts"
-            )
+        if code == EXIT_FENCED:  # started again at once it would throw the other out, which would throw it out
+            self._require_free(slot_name(self._settings, slot.number))
         if code == EXIT_USER_ERROR:
             if not self._proven and not self._others_run_well(now):
                 raise UserError(reason)

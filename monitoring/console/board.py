@@ -17,6 +17,7 @@ from monitoring.console.ring import Ring
 STEP_MS, SLOTS = 2000, 150
 """Rate and latency: five minutes, a point every two seconds."""
 
+_ON_THE_WAY_MS = 1000  # so late may come what belongs to a slot: signals are gathered for half a second
 _LEAST_SLOTS = 30  # are shown where nothing was before
 
 RISK_BINS = 20
@@ -91,8 +92,8 @@ class Board:
 
     def __init__(self) -> None:
         self._signals, self._prediction = decoder(Signals), decoder(_Prediction)
-        self._scored = Ring(1, slots=SLOTS + 1, step_ms=STEP_MS)
-        self._latencies = Ring(latency.BINS, slots=SLOTS + 1, step_ms=STEP_MS)
+        self._scored = Ring(1, slots=SLOTS + 2, step_ms=STEP_MS)
+        self._latencies = Ring(latency.BINS, slots=SLOTS + 2, step_ms=STEP_MS)
         self._risks = Ring(RISK_BINS, slots=60, step_ms=10_000)
         self._quarantined = Ring(len(_REASONS), slots=60, step_ms=60_000)
         self._predictions_cut = Ring(1, slots=60, step_ms=10_000)  # how often they were not read whole
@@ -155,7 +156,8 @@ class Board:
     def tick(self, now_ms: int) -> Tick:
         """Return what to show now."""
         known = (now_ms - (self._first_ms or now_ms)) // STEP_MS + 1
-        shown = slice(-min(max(known, _LEAST_SLOTS), SLOTS) - 1, -1)
+        filling = 1 if now_ms % STEP_MS >= _ON_THE_WAY_MS else 2
+        shown = slice(-min(max(known, _LEAST_SLOTS), SLOTS) - filling, -filling)
         rates = self._scored.series(now_ms)[shown, 0] / (STEP_MS / 1000)
         latencies = self._latencies.series(now_ms)[shown]
         recent = latencies[-5:].sum(axis=0)

@@ -295,9 +295,12 @@ def test_a_bundle_is_named_by_the_beginning_of_its_digest(
     for text in ("sha256:", "", "0" * 10, f"{second}0", "Ada"):
         refused = run("revoke", text, "--reason", "a test")
         assert "expected the digest of one bundle that was released" in str(refused.exception), text
-    assert "expected the digest of one" in str(run("rollback", "--to", "0" * 64, "--reason", "a test").exception)
+    assert "expected the digest of one" in str(run("rollback", "--to", "", "--reason", "a test").exception)
+    assert "found none" in str(run("models", "timeline", "0" * 10).exception)
     assert f"revoked {second}" in run("revoke", second[7:15], "--reason", "a test").output
     running.wait_for_champion(first)
+    refused = run("rollback", "--to", second[:14], "--reason", "a test")
+    assert f"expected {second} among its releases that are not revoked" in str(refused.exception)
 
 
 def test_signers_come_and_go_without_a_restart(

@@ -2,6 +2,8 @@
 
 import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -12,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from contracts.topics import EVENTS, OUTCOMES
 from producers.sign import Signer
 from producers.sources import SourceRecord
+from stream_app.slot import EXIT_FENCED
 from tests.integration.stream import Patients, SteadyLoad, Stream, same_histories
 from tests.support.broker import Broker
 from tests.support.serving import Serving
@@ -151,23 +154,44 @@ def test_a_start_waits_for_the_session_of_a_predecessor_that_was_killed(
         assert "to leave the group, or for the end of its session" in serving.text()
 
 
-def test_a_worker_whose_name_is_taken_ends_and_is_not_started_again(kafka: Broker, site: Site, tmp_path: Path) -> None:
+@contextmanager
+def named(kafka: Broker, prefix: str, name: str, wait: Callable[[], str]) -> Iterator[None]:
+    """Be the member `name` of the group that works on the topics; leaving ends that as a crash does."""
+    properties = {"bootstrap.servers": kafka.bootstrap, "group.id": Stream(kafka, prefix).group}
+    other = Consumer({**properties, "group.instance.id": name, "session.timeout.ms": 6000})
+    other.subscribe([prefix + EVENTS.name])
+    try:
+        wait_for(lambda: other.poll(0.1) is not None or bool(other.assignment()), 60, wait)
+        yield
+    finally:
+        other.close()
+
+
+def test_a_worker_whose_name_is_taken_ends_and_its_serve_with_it(kafka: Broker, site: Site, tmp_path: Path) -> None:
     prefix = kafka.topics("taken")
-    group = Stream(kafka, prefix).group
+    name = f"{Stream(kafka, prefix).group}-test-1"
     with Serving(site, kafka.bootstrap, prefix, tmp_path / "log", workers=2) as serving:
         serving.start().wait_until_ready(2)
-        workers = serving.workers()
-        other = Consumer(
-            {"bootstrap.servers": kafka.bootstrap, "group.id": group, "group.instance.id": f"{group}-test-1"}
-        )
-        other.subscribe([prefix + EVENTS.name])
-        wait_for(lambda: other.poll(0.1) is not None or bool(other.assignment()), 60, serving.text)
-        assert serving.wait(30) == 1
-        other.close()
-        assert f"error: setting instance: another `cardiosentry serve` is {group}-test-1 now" in serving.text()
-        assert len(workers) == 2
+        assert len(serving.workers()) == 2
+        with named(kafka, prefix, name, serving.text):
+            assert serving.wait(60) == 1
+        assert f"error: setting instance: expected that nobody is {name} in the group" in serving.text()
         assert not serving.workers()
         assert not serving.exits()
+
+
+def test_a_worker_that_lost_its_name_to_nobody_takes_it_back(kafka: Broker, site: Site, tmp_path: Path) -> None:
+    prefix = kafka.topics("lost")
+    stream = Stream(kafka, prefix)
+    with Serving(site, kafka.bootstrap, prefix, tmp_path / "log") as serving:
+        serving.start().wait_until_ready()
+        with named(kafka, prefix, f"{stream.group}-test-0", serving.text):
+            pass
+        wait_for(lambda: serving.exits() == [EXIT_FENCED], 60, serving.text)
+        serving.wait_until_ready()
+        events = Patients(site, seed=8).events(20)
+        stream.produce(events)
+        assert sorted(stream.outputs(explain=serving.text).event_ids) == sorted(event.event_id for event in events)
 
 
 def assignments(admin: AdminClient, group: str) -> dict[str, set[tuple[str, int]]]:

@@ -1,7 +1,8 @@
-"""Whether this host's name in the group is free."""
+"""Whether workers' names are free in the group."""
 
 import logging
 import time
+from collections.abc import Set
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -11,7 +12,7 @@ from cli.kafka import connect
 from contracts.errors import UserError
 from contracts.refusals import explain, said
 from contracts.settings import Settings
-from stream_app.slot import SESSION_TIMEOUT_MS, slot_name
+from stream_app.slot import SESSION_TIMEOUT_MS
 
 log = logging.getLogger("cardiosentry")
 
@@ -20,8 +21,8 @@ _LONGER_S = 4.0  # than the session: the broker looks at its clock now and then
 _ASK_S = 0.5
 
 
-def require_instance(settings: Settings) -> None:
-    """Raise `UserError` if workers of the same names run elsewhere: ours would throw them out of the group.
+def require_names(settings: Settings, names: Set[str]) -> None:
+    """Raise `UserError` if workers of these names run elsewhere: ours would throw them out of the group.
 
     Blocks while the session of a predecessor that was killed lasts: until then the broker cannot tell it from one that
     lives.
@@ -29,7 +30,6 @@ def require_instance(settings: Settings) -> None:
     client, found = connect(settings)
     if is_embedded(found.cluster_id):  # it describes no groups
         return
-    names = {slot_name(settings, slot) for slot in range(settings.workers)}
     session_s = int(settings.kafka.get("session.timeout.ms", SESSION_TIMEOUT_MS)) / 1000
     deadline = time.monotonic() + session_s + _LONGER_S
     told = False
