@@ -76,7 +76,10 @@ bench-pipeline: dev ## poisoned snapshots, backdoors, new sites, fair and unfair
 bench-paging: dev ## from an alert's record to the call that pages
 	$(BIN)/python -m benchmarks.paging
 
-bench-console: dev ## how late an alert is on the console, and what its viewers cost
+bench-alerts: dev ## from an attack in the stream to its alert on the console and in Elasticsearch, also behind a backlog
+	$(BIN)/python -m benchmarks.attack_to_alert
+
+bench-console: dev ## what viewers of the console cost
 	$(BIN)/python -m benchmarks.console
 
 console-pictures: dev ## photograph the console of a demo under attack, for docs/console.md; needs Chromium
@@ -85,7 +88,7 @@ console-pictures: dev ## photograph the console of a demo under attack, for docs
 bench-retrain: dev ## a retrain of the 920 patients, step by step, beside scikit-learn's own fit
 	$(BIN)/python -m benchmarks.retrain
 
-bench-ship: dev ## documents a second beside elasticsearch-py's own helpers, and alerts behind a million predictions
+bench-ship: dev ## documents a second beside elasticsearch-py's own helpers
 	$(BIN)/python -m benchmarks.shipping
 
 kibana-pictures: dev ## draw panels of a system under attack, for docs/kibana.md; needs Java and Maven

@@ -100,9 +100,9 @@ def _answers() -> Iterator[Record]:
     for sequence in count():
         patient, _ = maker.record(sequence, at_ms)
         value = (
-            b'{"event_id":"%s","patient_id":"%s","model":%s,"role":"champion","probability":0.5,"decision":"positive",'
+            b'{"event_id":"%s","patient_id":"%s","source":"%s","model":%s,"role":"champion","probability":0.5,"decision":"positive",'
             b'"threshold":0.5,"authenticated":true,"missing":0,"anomaly":0.5,"observed_at":%d,"scored_at":%d}'
-            % (event_id(sequence), patient, model, at_ms, at_ms)
+            % (event_id(sequence), patient, SOURCE.encode(), model, at_ms, at_ms)
         )
         yield patient, value, None
 

@@ -1,7 +1,7 @@
-"""Shipping to Elasticsearch: documents a second beside elasticsearch-py's own helpers, and how soon an alert is found.
+"""Shipping to Elasticsearch: documents a second beside elasticsearch-py's own helpers.
 
 Ours reads its documents from Kafka, decodes and commits them; the helpers are given the same documents in memory, as
-dicts. Alerts are written while a backlog of predictions is shipped, and asked for until a search finds them.
+dicts.
 """
 
 import argparse
@@ -13,39 +13,30 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-import numpy as np
 from confluent_kafka import Message
-from elasticsearch import ApiError, Elasticsearch
+from elasticsearch import Elasticsearch
 from elasticsearch.helpers import parallel_bulk, streaming_bulk
 from rich.console import Console
 
 from benchmarks.report import RESULTS, WIDTH, caption, context, write_json
-from benchmarks.rounds import interleave, say
+from benchmarks.rounds import interleave
 from benchmarks.stats import ratio
-from cli.keyfiles import generate_keys
-from contracts.alerts import Rule, alert
-from contracts.codec import encode
-from contracts.topics import PREDICTIONS, SECURITY_ALERTS
+from contracts.topics import PREDICTIONS
 from monitoring.elastic.audit import Judged
 from monitoring.elastic.bulk import Bulk, Document
 from monitoring.elastic.client import connect
 from monitoring.elastic.documents import prediction as document_of
 from monitoring.elastic.lane import AT_ONCE, Lane, Route
 from monitoring.elastic.records import Source, reader
-from monitoring.elastic.streams import PREDICTION_STREAM, SECURITY_STREAM, Names
+from monitoring.elastic.streams import PREDICTION_STREAM, Names
 from tests.support.broker import Broker
 from tests.support.elastic import VERSION, ElasticServer
 from tests.support.kafka import VERSION as KAFKA_VERSION
 from tests.support.kafka import KafkaServer
-from tests.support.repeating import repeating
-from tests.support.shipping import Shipped, Shipping, predictions, publish
-
-_LOOK_S = 0.05
-_RULE = Rule("benchmark", "A benchmark's alert", "1", "https://example.org/benchmark")
+from tests.support.shipping import Shipped, predictions, publish
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -53,13 +44,11 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 def main() -> None:
-    example = "python -m benchmarks.shipping --documents 20000 --rounds 1 --backlog 50000"
+    example = "python -m benchmarks.shipping --documents 20000 --rounds 1"
     arguments = argparse.ArgumentParser(description=__doc__, epilog=f"example: {example}")
     arguments.add_argument("--results", type=Path, default=RESULTS, help="directory of the JSON (default: %(default)s)")
     arguments.add_argument("--documents", type=int, default=100_000, help="a round (default: %(default)s)")
     arguments.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
-    arguments.add_argument("--backlog", type=int, default=1_000_000, help="predictions (default: %(default)s)")
-    arguments.add_argument("--alerts-per-s", type=float, default=2.0, help="(default: %(default)s)")
     options = arguments.parse_args()
 
     made = context(KAFKA_VERSION)
@@ -67,18 +56,13 @@ def main() -> None:
     with KafkaServer() as kafka, ElasticServer(heap="1g") as elastic:
         broker = Broker(kafka.bootstrap, real=True)
         rounds = rates(broker, elastic, options.documents, options.rounds)
-        delays = alert_delays(broker, elastic, options.backlog, options.alerts_per_s)
     figures = [{name: rate.documents_per_s for name, rate in each.items()} for each in rounds]
     summary = {
         "documents_per_s": {name: round(median(each[name] for each in figures)) for name in figures[0]},
         "ratio_to_streaming_bulk": ratio(figures, "cardiosentry", "streaming_bulk"),
         "ratio_to_parallel_bulk": ratio(figures, "cardiosentry", "parallel_bulk"),
-        "alert_to_searchable_s": {
-            "alerts": len(delays),
-            **{f"p{share}": round(float(np.percentile(delays, share)), 2) for share in (50, 99, 100)},
-        },
     }
-    settings = {name: getattr(options, name) for name in ("documents", "rounds", "backlog", "alerts_per_s")}
+    settings = {"documents": options.documents, "rounds": options.rounds}
     document = {"benchmark": "shipping", **made, "settings": settings, "summary": summary, "rounds": figures}
     console = Console(width=WIDTH)
     console.print(summary)
@@ -159,65 +143,6 @@ def _theirs(
             assert ok
         seconds = time.perf_counter() - started
     return Rate(len(documents) / seconds)
-
-
-def alert_delays(broker: Broker, elastic: ElasticServer, backlog: int, per_s: float) -> list[float]:
-    """Return seconds from writing each alert until a search found it, of those written while the backlog was there."""
-    at_ms = time.time_ns() // 1_000_000
-    prefix = broker.topics("bench-alerts")
-    say(f"writing {backlog:,} predictions …")
-    publish(broker.bootstrap, prefix + PREDICTIONS.name, predictions(backlog, at_ms, at_ms))
-    shipped = Shipped(elastic.address, prefix).set_up()
-    written: dict[str, float] = {}
-    found: dict[str, float] = {}
-    with TemporaryDirectory(prefix="cardiosentry-bench-") as scratch:
-        list(generate_keys(Path(scratch) / "keys", ("uci",)))
-        shipping = Shipping(broker.bootstrap, prefix, elastic.address, Path(scratch) / "keys", Path(scratch) / "log")
-        with shipping:
-            shipped.wait_for("predictions", 1, shipping)
-            with repeating(partial(_write_alert, broker, prefix, written), 1 / per_s):
-                there, told_at = 0, time.monotonic()
-                while there <= 0.9 * backlog:
-                    _look(shipped, found)
-                    if time.monotonic() - told_at > 1:
-                        there, told_at = _there(shipped), time.monotonic()
-            while len(found) < len(written):
-                _look(shipped, found)
-            shipping.stop()
-    say(f"{len(written)} alerts were written meanwhile")
-    return [found[identity] - at for identity, at in written.items()]
-
-
-def _write_alert(broker: Broker, prefix: str, written: dict[str, float]) -> None:
-    identity, now_ms = str(uuid.uuid4()), time.time_ns() // 1_000_000
-    made = alert(_RULE, "x", at_ms=now_ms, dataset="security", severity="low", id=identity)
-    written[identity] = time.monotonic()
-    publish(broker.bootstrap, prefix + SECURITY_ALERTS.name, [(encode(made), now_ms)])
-
-
-def _look(shipped: Shipped, found: dict[str, float]) -> None:
-    for identity in _found(shipped):
-        found.setdefault(identity, time.monotonic())
-    time.sleep(_LOOK_S)
-
-
-def _found(shipped: Shipped) -> list[str]:
-    """Return the ids of the newest alerts that a search finds, without asking for a refresh."""
-    try:
-        answer = shipped.client.search(
-            index=shipped.names.pattern(SECURITY_STREAM),
-            size=100,
-            sort={"@timestamp": "desc"},
-            source_includes=["event.id"],
-        )
-    except ApiError:  # the index is being made
-        return []
-    return [hit["_source"]["event"]["id"] for hit in answer["hits"]["hits"]]
-
-
-def _there(shipped: Shipped) -> int:
-    pattern = shipped.names.pattern(PREDICTION_STREAM)
-    return int(shipped.client.count(index=pattern)["count"])
 
 
 if __name__ == "__main__":

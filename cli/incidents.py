@@ -41,12 +41,12 @@ def list_(settings: Settings, every: bool, as_json: bool) -> None:
     from cli.incident_log import read_incidents
     from cli.incident_view import summary
     from cli.releasing import now_ms
-    from cli.tables import print_table
+    from cli.tables import print_json, print_table
 
     rows = [summary(each, now_ms()) for each in read_incidents(settings).incidents if every or each.state != "closed"]
     if as_json:
         for row in rows:
-            click.echo(msgspec.json.encode(row))
+            print_json(row)
     elif rows:
         print_table(tuple(rows[0]), [tuple(map(str, row.values())) for row in rows])
     else:
@@ -84,13 +84,13 @@ def timeline(settings: Settings, incident: str, as_json: bool) -> None:
     from cli.incident_log import read_incidents
     from cli.incident_view import moments
     from cli.releasing import now_ms
-    from cli.tables import print_table
+    from cli.tables import print_json, print_table
 
     log = read_incidents(settings)
     rows = moments(log.find(incident), log.releases, now_ms())
     if as_json:
         for row in rows:
-            click.echo(msgspec.json.encode(row))
+            print_json(row)
     else:
         print_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
 

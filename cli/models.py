@@ -69,7 +69,7 @@ def timeline(settings: Settings, digest: str | None, as_json: bool) -> None:
       cardiosentry models timeline --bootstrap localhost:9092
     """
     from cli.releasing import read_releases
-    from cli.tables import print_table
+    from cli.tables import print_json, print_table
     from models.lifecycle import trail
 
     log = read_releases(settings)
@@ -89,7 +89,7 @@ def timeline(settings: Settings, digest: str | None, as_json: bool) -> None:
         )
     if as_json:
         for row in rows:
-            click.echo(msgspec.json.encode(dict(zip(columns, row, strict=True))))
+            print_json(dict(zip(columns, row, strict=True)))
     else:
         print_table(columns, [(*row[:2], row[2][:19], *row[3:]) for row in rows])
 

@@ -18,7 +18,9 @@ from contracts.settings import Settings
 @KEY_OPTION
 @setting_options("bootstrap", "topic_prefix", "keys")
 def command(settings: Settings, role: Role, digest: str | None, reason: str, days: int, key: Path | None) -> None:
-    """Release an earlier bundle again, as the next version of its role. The one that is live now may come back later.
+    """Release an earlier bundle again, as the next version of its role. Twice goes back by two.
+
+    The one that is live now comes back by a release of its own alone.
 
     \b
     Example:
@@ -29,17 +31,19 @@ def command(settings: Settings, role: Role, digest: str | None, reason: str, day
 
     signer = signing_key(settings, key)
     log = read_releases(settings)
-    live = log.candidates(role, now_ms=now_ms())
     wanted = None if digest is None else released_digest(digest, every_release(log))
-    earlier = [
-        release
-        for release in reversed(log.releases(role))
-        if release.digest not in log.revoked
-        and (release.digest == wanted if wanted else bool(live) and release.digest != live[0].digest)
-    ]
+    if wanted is None:
+        live = next((release.version for release in log.candidates(role, now_ms=now_ms())), 0)
+        earlier = [release for release in reversed(log.succession(role)) if release.version < live]
+    else:
+        earlier = [release for release in reversed(log.releases(role)) if release.digest == wanted]
+    earlier = [release for release in earlier if release.digest not in log.revoked]
     if not earlier:
         what = wanted or "a bundle before the live one"
-        raise UserError(f"role {role}: expected {what} among its releases that are not revoked, found none")
+        raise UserError(
+            f"role {role}: expected {what} among its releases that are not revoked, found none; `cardiosentry models "
+            "list` shows them, --to takes any of them"
+        )
     version = log.next_version(role)
     statement = sign_rollback(earlier[0], log, signer, reason=reason, now_ms=now_ms(), days=days)
     done = f"released {role} {version} {earlier[0].digest}, which was version {earlier[0].version}"

@@ -1,5 +1,6 @@
 """`cardiosentry tail`."""
 
+import json
 import signal
 import threading
 
@@ -26,7 +27,7 @@ def command(settings: Settings, topic: str, beginning: bool, count: int | None) 
       cardiosentry tail predictions --bootstrap localhost:9092 --beginning -n 5
     """
     from cli.kafka import client_properties
-    from contracts.codec import encode
+    from cli.tables import escaped
     from contracts.topics import QUARANTINE, SHIP_REJECTS
     from monitoring.reader import TopicReader, headers
 
@@ -39,24 +40,22 @@ def command(settings: Settings, topic: str, beginning: bool, count: int | None) 
                 for message in reader.read(0.2, 500 if count is None else min(500, count - printed)):
                     if topic in (QUARANTINE.name, SHIP_REJECTS.name):
                         found = headers(message)
-                        line = encode({name: found.get(name, b"").decode("utf-8", "replace") for name in SHOWN})
+                        line = json.dumps({name: found.get(name, b"").decode("utf-8", "replace") for name in SHOWN})
                     else:
                         line = _one_line(message.value())
-                    click.echo(line)
+                    click.echo(escaped(line))
                     printed += 1
         except KeyboardInterrupt:
             pass
 
 
-def _one_line(value: bytes | None) -> bytes:
-    """Return a record as one line of JSON: as it is, or, where it is none, as a string that no terminal acts on."""
-    from contracts.codec import encode
-
+def _one_line(value: bytes | None) -> str:
+    """Return a record as one line of JSON, or, where it is none, as a string."""
     try:
         msgspec.json.decode(value or b"null")
     except (ValueError, RecursionError):
-        return encode((value or b"").decode("utf-8", "replace"))
-    return (value or b"null").replace(b"\n", b" ")
+        return json.dumps((value or b"").decode("utf-8", "replace"))
+    return (value or b"null").decode()
 
 
 SHOWN = ("cs-reason", "cs-detail", "cs-origin", "cs-digest", "cs-size")

@@ -140,11 +140,12 @@ class Acl(NamedTuple):
         return self.name == "*" or (self.name == other.name and not other.prefixed)
 
     def __str__(self) -> str:
+        """Return it for people, in ASCII on one line: its names are chosen by whoever may create ACLs."""
         may = "may" if self.allows else "may not"
-        name = f"{self.name}…" if self.prefixed else self.name
-        return f"{self.principal} {may} {self.operation} {self.resource} {name}" + f" from {self.host}" * (
-            self.host != "*"
-        )
+        name = f"{self.name}..." if self.prefixed else self.name
+        where = f" from {self.host}" if self.host != "*" else ""
+        said = f"{self.principal} {may} {self.operation} {self.resource} {name}{where}"
+        return said.encode("unicode_escape").decode()
 
 
 def rights(process: Process, user: str, *, prefix: str, group: str) -> list[Acl]:

@@ -43,14 +43,16 @@ Decision = Literal["positive", "negative", "insufficient_data"]
 class Prediction(msgspec.Struct, gc=False, frozen=True):
     """What the model says of one event (topic predictions, key patient_id).
 
-    `probability` is of disease (a narrowing over 50%), higher is worse; null with "insufficient_data". `model` is a
-    `ModelRef`, kept as encoded JSON because it is the same for every record of a model. `missing` counts the features
-    that were imputed. `anomaly` is the share of the model's reference patients who are less unusual than this one, all
-    features together; null with "insufficient_data", without a reference, and of models on trial.
+    `source` is the event's. `probability` is of disease (a narrowing over 50%), higher is worse; null with
+    "insufficient_data". `model` is a `ModelRef`, kept as encoded JSON because it is the same for every record of a
+    model. `missing` counts the features that were imputed. `anomaly` is the share of the model's reference patients who
+    are less unusual than this one, all features together; null with "insufficient_data", without a reference, and of
+    models on trial.
     """
 
     event_id: str
     patient_id: str
+    source: str
     model: msgspec.Raw
     role: str
     probability: float | None

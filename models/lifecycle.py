@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Literal
 
 from contracts.releases import ROLES, Release, Revocation, Role, Step
-from models.release_log import Entry, ReleaseLog
+from models.release_log import Entry, ReleaseLog, preferred
 
 Stage = Literal["candidate", "gated", "stored", "shadow", "challenger", "champion", "retired", "revoked"]
 
@@ -52,7 +52,7 @@ class _Bundles:
 
     shadows: int
     steps: dict[str, Stage] = field(default_factory=dict)
-    released: dict[Role, list[str]] = field(default_factory=dict)
+    released: dict[Role, list[Release]] = field(default_factory=dict)
     revoked: set[str] = field(default_factory=set)
 
     def take(self, entry: Entry) -> None:
@@ -60,7 +60,7 @@ class _Bundles:
             case Step() as step:
                 self.steps[step.digest] = step.stage
             case Release() as release:
-                self.released.setdefault(release.role, []).append(release.digest)
+                self.released.setdefault(release.role, []).append(release)
                 self.revoked.update(release.revoked)
             case Revocation() as revocation:
                 self.revoked.add(revocation.digest)
@@ -68,10 +68,11 @@ class _Bundles:
     def stages(self) -> dict[str, Stage]:
         """Return the stage of every bundle that was ever named."""
         found: dict[str, Stage] = dict(self.steps)
-        found |= {digest: "retired" for digests in self.released.values() for digest in digests}
+        found |= {release.digest: "retired" for releases in self.released.values() for release in releases}
         held: tuple[tuple[Role, int], ...] = (("shadow", self.shadows), ("challenger", 1), ("champion", 1))
         for role, count in held:  # the highest role last: it names the stage of one that has several
-            usable = (digest for digest in reversed(self.released.get(role, [])) if digest not in self.revoked)
+            each = preferred(role, self.released.get(role, []))
+            usable = (release.digest for release in each if release.digest not in self.revoked)
             found |= dict.fromkeys(islice(dict.fromkeys(usable), count), role)
         return found | dict.fromkeys(self.revoked, "revoked")
 

@@ -44,6 +44,27 @@ from models.trust import (
 Statement = Release | Revocation | Baseline | Containment | TrustRoot | Step
 
 
+def succession(releases: Sequence[Release]) -> Sequence[Release]:
+    """Return those of a role's `releases`, oldest first, that led to the last one, in the same order.
+
+    To release an earlier bundle again is to go back to it: its own earlier release and all after that are left out.
+    """
+    line: list[Release] = []
+    for release in releases:
+        earlier = (place for place, each in enumerate(line) if each.digest == release.digest)
+        del line[next(earlier, len(line)) :]
+        line.append(release)
+    return line
+
+
+def preferred(role: Role, releases: Sequence[Release]) -> Sequence[Release]:
+    """Return those of a role's `releases` that may stand for it, the one to prefer first.
+
+    Of champions that somebody went back behind none comes back by itself; models on trial do not succeed each other.
+    """
+    return tuple(reversed(succession(releases) if role == "champion" else releases))
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A record that was accepted, and the names of those who signed it."""
@@ -124,13 +145,17 @@ class ReleaseLog:
         """
         return [
             release
-            for release in reversed(self._releases[role])
+            for release in preferred(role, self._releases[role])
             if release.digest not in self.revoked and not has_ended(self.trust, release, now_ms)
         ]
 
     def releases(self, role: Role) -> Sequence[Release]:
         """Return every release of a role that was ever accepted, oldest first."""
         return tuple(self._releases[role])
+
+    def succession(self, role: Role) -> Sequence[Release]:
+        """Return the releases of a role that led to the last one, oldest first."""
+        return succession(self._releases[role])
 
     def trust_of(self, release: Release) -> Trust:
         """Return the trust root under which a release was accepted: who signed it may have left since."""

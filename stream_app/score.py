@@ -80,6 +80,7 @@ class ScoreStage:
                 Prediction(
                     event.event_id,
                     event.patient_id,
+                    event.source,
                     model,
                     role,
                     probability,

@@ -85,6 +85,7 @@ class Job:
             Prediction(
                 event.event_id,
                 event.patient_id,
+                event.source,
                 self._model,
                 ROLE,
                 probability if judged else None,

@@ -49,7 +49,7 @@ class Access:
 
     def is_token(self, given: str) -> bool:
         """Compare in constant time."""
-        return self._token is not None and hmac.compare_digest(given.strip().encode(), self._token)
+        return self._token is not None and hmac.compare_digest(_bytes(given.strip()), self._token)
 
     def session(self) -> str:
         """Return a cookie's value for `SESSION_S`: it holds no token, and a new token ends it."""
@@ -59,11 +59,15 @@ class Access:
         ends, _, _ = value.partition(".")
         if self._token is None or not ends.isascii() or not ends.isdecimal() or len(ends) > 12:
             return False
-        return hmac.compare_digest(value.encode(), self._signed(ends).encode()) and self._now_s() < int(ends)
+        return hmac.compare_digest(_bytes(value), self._signed(ends).encode()) and self._now_s() < int(ends)
 
     def _signed(self, ends: str) -> str:
         assert self._token is not None  # noqa: S101 - for the type checker: whoever signs has a token
         return f"{ends}.{hmac.new(self._token, f'console session {ends}'.encode(), hashlib.sha256).hexdigest()}"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")  # what was not UTF-8 in a header
 
 
 def _without_port(host: str) -> str:

@@ -88,8 +88,10 @@ class Server:
         return web.Response(text="ok\n")
 
     async def _log_in(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        given = form.get("token")
+        try:
+            given = (await request.post()).get("token")
+        except (ValueError, LookupError):  # a form of another make, in an encoding that nobody has
+            given = None
         if not isinstance(given, str) or not self._access.is_token(given):
             return _served(_refused(self._pages["login.html"]), status=403)
         answer = web.Response(status=303, headers={"Location": "/"})

@@ -21,9 +21,10 @@ MODULE = "cardiosentry"
 
 
 class PredictionDocument(msgspec.Struct, frozen=True, rename={"timestamp": "@timestamp"}):
-    """A prediction; the time is when it was scored."""
+    """A prediction; the time is when it was scored. The source is where an alert's is, so one filter finds both."""
 
     timestamp: int
+    labels: dict[str, str]
     cardiosentry: DecodedPrediction
 
 
@@ -127,7 +128,8 @@ def prediction(value: bytes) -> bytes:
         made = _decode_prediction(value)
     except (ValueError, RecursionError) as error:  # msgspec's errors and broken UTF-8 are ValueErrors
         raise explain(error) from None
-    return b'{"@timestamp":%d,"cardiosentry":%b}' % (made.scored_at, encode(made))
+    labels = encode({"source": made.source})
+    return b'{"@timestamp":%d,"labels":%b,"cardiosentry":%b}' % (made.scored_at, labels, encode(made))
 
 
 def alert(value: bytes) -> bytes:

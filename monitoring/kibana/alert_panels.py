@@ -37,14 +37,14 @@ def alerts_over_time() -> Spec:
 def alerts_by_rule() -> Spec:
     """When which rule told: a dot of each rule and time, its colour the worst severity, its size how often."""
     url = asked(ALERTS, over_time({"rule": _worst("rule.id")}), without=NOT_ENDED)
-    return spec(data=data(url, buckets("time")), transform=ENDS, layer=[whole_time(), _dots("rule", "left")])
+    return spec(data=data(url, buckets("time")), transform=ENDS, layer=[whole_time(), _dots("rule", None)])
 
 
 def alerts_by_source() -> Spec:
     """Which sources were told of, by severity."""
     parts = {"severity": terms("event.severity", 4)}
     url = asked(
-        ALERTS, {"source": {**terms("labels.source", 20, missing=_NO_SOURCE), "aggs": parts}}, without=NOT_ENDED
+        ALERTS, {"source": {**terms("labels.source", _MANY, missing=_NO_SOURCE), "aggs": parts}}, without=NOT_ENDED
     )
     return spec(
         data=data(url, buckets("source")),
@@ -129,27 +129,45 @@ def atlas_matrix() -> Spec:
 
 
 def predictions_and_alerts() -> Spec:
-    """Predictions by decision, and over the same time the alerts of each source."""
-    names = Names()
-    predictions = asked([names.pattern(PREDICTION_STREAM)], over_time({"decision": terms("cardiosentry.decision", 3)}))
+    """Each source's predictions over time, darker where there are more, and on them the alerts about that source."""
+    positive = {"positive": {"filter": {"term": {"cardiosentry.decision": "positive"}}}}
+    by_source = {**terms("labels.source", _MANY), "aggs": positive}
+    predictions = asked([Names().pattern(PREDICTION_STREAM)], over_time({"source": by_source}))
     alerts = asked(ALERTS, over_time({"source": _worst("labels.source", missing=_NO_SOURCE)}), without=NOT_ENDED)
-    decision = {
-        "field": "decision",
-        "type": "nominal",
-        "title": "predictions",
-        "scale": {"domain": ["positive", "negative", "insufficient_data"], "range": ["#b39ddb", "#c9d8ea", "#c4c4c4"]},
+    scored = {
+        "transform": [
+            {"flatten": ["source.buckets"], "as": ["part"]},
+            {"calculate": "datum.part.positive.doc_count / datum.part.doc_count", "as": "positive"},
+        ],
+        "mark": {"type": "rect", "tooltip": True, "stroke": None},
+        "encoding": {
+            "x": time_axis(),
+            "x2": {"field": "end"},
+            "y": {"field": "part.key", "type": "nominal", "title": None, "sort": "ascending"},
+            "color": {
+                "field": "part.doc_count",
+                "type": "quantitative",
+                "title": "predictions",
+                "scale": {"type": "sqrt", "zero": True, "range": ["#eef2f7", "#7f9cc0"]},
+            },
+            "tooltip": [
+                {"field": "key", "type": "temporal", "title": "from", "format": "%d %b %H:%M:%S"},
+                {"field": "part.key", "title": "source"},
+                {"field": "part.doc_count", "title": "predictions"},
+                {"field": "positive", "title": "positive, share", "format": ".3f"},
+            ],
+        },
     }
-    named = [{"calculate": "datum.part.key", "as": "decision"}]
     return spec(
         layer=[
             {
                 "data": data(predictions, buckets("time")),
                 "transform": ENDS,
-                "layer": [whole_time(), stacked_bars("decision", "decision", decision, "predictions", named, 0.7)],
+                "layer": [whole_time(), scored],
             },
-            {"data": data(alerts, buckets("time")), "transform": ENDS, "layer": [_dots("source", "right")]},
+            {"data": data(alerts, buckets("time")), "transform": ENDS, "layer": [_dots("source", "ascending")]},
         ],
-        resolve={"scale": {"y": "independent", "color": "independent"}},
+        resolve={"scale": {"color": "independent"}},
     )
 
 
@@ -187,8 +205,11 @@ def _worst(field: str, **more: str) -> dict[str, Any]:
     return {**terms(field, _MANY, **more), "aggs": {"worst": {"max": {"field": "event.severity"}}}}
 
 
-def _dots(name: str, orient: str) -> Spec:
-    """Return a layer of dots over time, a line of them for each value of the aggregation `name`."""
+def _dots(name: str, order: str | None) -> Spec:
+    """Return a layer of dots over time, a line of them for each value of the aggregation `name`.
+
+    The lines are in this `order`, without one in that in which they first told.
+    """
     return {
         "transform": [
             {"flatten": [f"{name}.buckets"], "as": ["part"]},
@@ -202,8 +223,8 @@ def _dots(name: str, orient: str) -> Spec:
                 "field": "part.key",
                 "type": "nominal",
                 "title": None,
-                "axis": {"grid": True, "orient": orient, "labelExpr": EVERYBODY},
-                "sort": None,  # in the order in which they first told
+                "axis": {"grid": True, "labelExpr": EVERYBODY},
+                "sort": order,
             },
             "size": {
                 "field": "part.doc_count",

@@ -116,7 +116,7 @@ PANELS = (
     Panel("atlas", "Alerts on the MITRE ATLAS matrix", alert_panels.atlas_matrix, 0, 30, 48, 16),
     Panel(
         "predictions-and-alerts",
-        "Predictions, and the alerts of each source",
+        "Predictions and alerts of each source",
         alert_panels.predictions_and_alerts,
         *(0, 46, 48, 14),
     ),

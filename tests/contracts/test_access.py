@@ -158,6 +158,11 @@ def test_a_prohibition_in_the_way_is_told(name: str) -> None:
     assert differences(acls(), [*acls(), DENIED[name]], **NAMES) == Differences([], [], [DENIED[name]])
 
 
+def test_a_right_is_told_on_one_line_whatever_its_names_hold() -> None:
+    said = str(Acl("User:mallory\nrm -r /\x9b#", "topic", "predictions\u202e", False, "READ"))
+    assert said == r"User:mallory\nrm -r /\x9b# may READ topic predictions\u202e"
+
+
 def test_a_topic_that_is_new_has_somebody_who_writes_it() -> None:
     assert set(TOPICS) <= {topic for process in PROCESSES for topic in process.writes}
 

@@ -103,6 +103,7 @@ def prediction(**changes: Any) -> dict[str, Any]:
     made = Prediction(
         event_id="0e9b7a4c-21f5-4c1f-9d1b-2f3a4b5c6d7e",
         patient_id="pp1_" + "a" * 26,
+        source="st-mary/icu",
         model=model,
         role="champion",
         probability=0.5,

@@ -221,6 +221,15 @@ def test_what_goes_to_quarantine_is_counted_by_reason(system: System, browser: B
         assert "onerror" not in seen.page.content()
 
 
+def test_a_record_that_is_no_alert_is_told_and_hides_none(system: System, browser: Browser) -> None:
+    producer = Producer({"bootstrap.servers": system.stream.bootstrap})
+    producer.produce(system.stream.prefix + SECURITY_ALERTS.name, b'{"Jane": "Doe"}')
+    assert producer.flush(30) == 0
+    with looking(browser, system.console.url) as seen:
+        expect(seen.page.locator("#alerts-note")).to_contain_text("1 record could not be read", timeout=SOON_MS)
+        assert "Jane" not in seen.page.content()
+
+
 def test_a_hostile_source_name_stays_a_name(system: System, browser: Browser) -> None:
     with looking(browser, system.console.url) as seen:
         page = seen.page

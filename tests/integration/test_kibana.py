@@ -91,13 +91,13 @@ PANELS: dict[str, tuple[str, int, tuple[str, ...], Callable[[Incidents], Counts]
             (each["threat"]["technique"]["id"][0],) for each in current(incidents) if each.get("threat")
         ),
     ),
-    "decisions": (
+    "predictions of a source": (
         "predictions-and-alerts",
         0,
-        ("time", "decision"),
-        lambda incidents: Counter((each.decision,) for each in sent_predictions(incidents)),
+        ("time", "source"),
+        lambda incidents: Counter((each.source,) for each in sent_predictions(incidents)),
     ),
-    "alerts beside decisions": (
+    "alerts of the same source": (
         "predictions-and-alerts",
         1,
         ("time", "source"),
@@ -182,6 +182,16 @@ def test_filters_of_the_dashboard_hold_in_every_panel(incidents: Incidents) -> N
             assert found["hits"]["total"]["value"] == 0, panel.name
 
 
+def test_a_filter_on_a_source_leaves_its_alerts_and_its_predictions(incidents: Incidents) -> None:
+    source = {"filter": [{"term": {"labels.source": "st-mary/icu"}}]}
+    (panel,) = [each for each in panels(packaged(SAVED_OBJECTS, incidents.prefix)) if "predictions-and" in each.name]
+    found = [
+        counted(search(incidents.shipped.client, url, incidents.bounds, source)["aggregations"], "time", "source")
+        for url in queries(panel.spec)
+    ]
+    assert [set(each) for each in found] == [{("st-mary/icu",)}, {("st-mary/icu",)}]
+
+
 def test_a_system_that_was_never_told_of_anything_has_empty_panels(elastic: ElasticServer) -> None:
     prefix = "kibana-nothing-"
     client = Shipped(elastic.address, prefix).set_up().client
@@ -197,7 +207,7 @@ SHOWN = {
     "alerts-by-rule": ["forged-records", "raw-identifiers", "release-refused", "drift"],
     "quarantine": ["mac_wrong", "pseudonym"],
     "atlas": ["Impersonation", "AML.T0073", "Defense Evasion", "Impact"],
-    "predictions-and-alerts": ["positive", "negative", "st-mary/icu"],
+    "predictions-and-alerts": ["st-mary/icu", "synthetic/cleveland", "all sources", "predictions"],
     "models": ["1.0.0", "1.1.0 11111111"],
     "scores": ["mean probability", "mean anomaly"],
     "drift": ["drift", "quality"],

@@ -287,6 +287,11 @@ def test_a_bundle_is_named_by_the_beginning_of_its_digest(
     first = running.champion()
     second = running.release(other)
     running.wait_for_champion(second)
+    assert f"released champion 3 {first}, which was version 1" in run("rollback", "--reason", "a test").output
+    running.wait_for_champion(first)
+    assert "expected a bundle before the live one" in str(run("rollback", "--reason", "a test").exception)
+    assert f"champion 4 {second}, which" in run("rollback", "--to", second[:14], "--reason", "a test").output
+    running.wait_for_champion(second)
     changes = run("models", "diff", first[:14], second.removeprefix("sha256:")[:8]).output.splitlines()
     assert any(line.startswith("threshold: ") for line in changes)
     assert len(changes) < 60

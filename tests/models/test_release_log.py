@@ -67,6 +67,34 @@ def test_going_back_is_a_new_version_of_an_old_bundle() -> None:
     assert live(log_of(champion(1), champion(2), champion(3, 1))) == 1
 
 
+SUCCESSIONS = {
+    "every release is a step": ([1, 2, 3], [1, 2, 3]),
+    "going back leaves out what came after": ([1, 2, 3, 2], [1, 2]),
+    "going back twice": ([1, 2, 3, 2, 1], [1]),
+    "what was left out and is released anew is a step": ([1, 2, 1, 2], [1, 2]),
+    "the same bundle again is the same step": ([1, 2, 2], [1, 2]),
+    "what follows after going back": ([1, 2, 3, 2, 4], [1, 2, 4]),
+}
+
+
+@pytest.mark.parametrize(("released", "led_to"), SUCCESSIONS.values(), ids=SUCCESSIONS)
+def test_a_succession_is_what_led_to_the_last_one(released: list[int], led_to: list[int]) -> None:
+    log = log_of(*(champion(version, number) for version, number in enumerate(released, 1)))
+    assert [int(each.digest[7:], 16) for each in log.succession("champion")] == led_to
+
+
+def test_a_champion_that_somebody_went_back_behind_does_not_come_back_by_itself() -> None:
+    log = log_of(champion(1), champion(2), champion(3), champion(4, 2), revocation(digest=digest(2)))
+    assert live(log) == 1
+    assert live(log_of(champion(1), champion(2), champion(3, 1), revocation(digest=digest(1)))) is None
+
+
+def test_models_on_trial_do_not_succeed_each_other() -> None:
+    shadows = [champion(version, number, ROBOT, role="shadow") for version, number in enumerate((1, 2, 1), 1)]
+    found = log_of(*shadows).candidates("shadow", now_ms=NOW_MS)
+    assert [int(each.digest[7:], 16) for each in found] == [1, 2, 1]
+
+
 def test_an_older_version_again_changes_nothing() -> None:
     old = champion(1)
     log = log_of(old, champion(2))

@@ -37,6 +37,9 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str], bool]] = {
     "a session that nobody signed": ("10.1.2.3", "console.example", {"cookie": "99999999999." + "0" * 64}, False),
     "a session of no number": ("10.1.2.3", "console.example", {"cookie": "².x"}, False),
     "letters beyond ASCII": ("10.1.2.3", "console.example", {"authorization": "Bearer ä", "cookie": "ä"}, False),
+    "bytes that are no text": (
+        *("10.1.2.3", "console.example", {"authorization": "Bearer \udcff", "cookie": "1.\udcff"}, False),
+    ),
 }
 
 

@@ -133,6 +133,17 @@ def test_a_form_of_a_megabyte_is_refused() -> None:
     run(test)
 
 
+@pytest.mark.parametrize(
+    "kind", ["application/x-www-form-urlencoded; charset=nope", "multipart/form-data; boundary=other", "text/plain"]
+)
+def test_a_form_of_another_make_is_refused(kind: str) -> None:
+    async def test(client: Client, _: Board, __: Hub) -> None:
+        async with client.post("/login", data=b"token=x", headers={"Content-Type": kind}) as answer:
+            assert (answer.status, COOKIE in answer.cookies) == (403, False)
+
+    run(test)
+
+
 def test_whoever_comes_is_told_what_there_is_and_then_what_is_new() -> None:
     async def test(client: Client, board: Board, hub: Hub) -> None:
         hostile = "<img src=x onerror=alert(1)>"

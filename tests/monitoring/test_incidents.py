@@ -1,5 +1,6 @@
 """Alerts come to incidents, and what people did leads them through their states."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from cli.incident_view import runbook
-from cli.tables import print_table
+from cli.tables import escaped, print_json, print_table
 from contracts.alerts import Rule, alert, stands_s
 from contracts.errors import ModelRejected
 from contracts.incidents import NEXT, Act, IncidentAct
@@ -224,7 +225,12 @@ def test_a_rule_of_an_alert_chooses_no_other_file(rule: str) -> None:
 
 
 def test_text_of_others_does_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(("a",), [("\x1b]52;c;aGk=\x07 \x9b2J [bold]b[/] :b: \u202ecba",)])
-    shown = capsys.readouterr().out
-    assert not set("\x1b\x07\x9b\u202e") & set(shown)
-    assert "[bold]b[/] :b:" in shown
+    hostile = "\x1b]52;c;aGk=\x07 \x9b2J [bold]b[/] :b: \u202ecba\nseverity low"
+    print_table(("a",), [(hostile,)])
+    print_json({"a": hostile})
+    print(escaped(json.dumps({"a": hostile}, ensure_ascii=False)))
+    table, *lines = capsys.readouterr().out.removeprefix("a").strip().splitlines()
+    assert not set("\x1b\x07\x9b\u202e") & set("".join((table, *lines)))
+    assert "[bold]b[/] :b:" in table
+    assert "severity low" in table, "a line of its own would be taken for ours"
+    assert [json.loads(line) for line in lines] == [{"a": hostile}] * 2

@@ -97,7 +97,8 @@ def test_a_prediction_says_which_event_which_model_and_when(verified: VerifiedBu
     (prediction,) = predictions([output])
     manifest = verified.manifest
     assert output[0] == event.key == prediction.patient_id.encode()
-    assert (prediction.event_id, prediction.observed_at) == (sent["event_id"], sent["observed_at"])
+    assert (prediction.event_id, prediction.source) == (sent["event_id"], sent["source"])
+    assert prediction.observed_at == sent["observed_at"]
     assert (prediction.scored_at, prediction.role) == (NOW_MS, "champion")
     assert (prediction.model.name, prediction.model.version) == (manifest.name, manifest.version)
     assert (prediction.model.digest, prediction.threshold) == (verified.digest, manifest.threshold)

@@ -21,11 +21,12 @@ from tests.support.waiting import wait_for
 MODEL = ModelRef("heart-disease-uci", "1.0.0", "sha256:" + "0" * 64)
 
 
-def prediction(number: int, at_ms: int) -> DecodedPrediction:
+def prediction(number: int, at_ms: int, source: str = "st-mary/icu") -> DecodedPrediction:
     """Return a prediction of its own for each number."""
     return DecodedPrediction(
         event_id=str(uuid.UUID(int=number)),
         patient_id="pp1_" + "a" * 26,
+        source=source,
         model=MODEL,
         role="champion",
         probability=0.25,

@@ -4,7 +4,7 @@ import { runbook } from "./runbook.js";
 
 const FIRST = 8;
 const items = new Map(); // key: { alert, element }, oldest first
-let all = false;
+let all = false, unreadable = 0;
 
 export function showAll(alerts, now) {
   const known = new Set(alerts.map((alert) => alert.key));
@@ -56,10 +56,20 @@ function arrange() {
     entry.hidden = !all && place >= FIRST;
     if (list.children[place] !== entry) list.insertBefore(entry, list.children[place] ?? null);
   });
-  say("alerts-note", newest.length ? "Last 24 hours, the newest first. Open one for its evidence and what to do." : "None in the last 24 hours.");
+  note();
   const more = byId("alerts-more");
   more.hidden = newest.length <= FIRST;
   more.textContent = all ? "Show fewer" : `Show all ${newest.length}`;
+}
+
+function note() {
+  const told = items.size ? "Last 24 hours, the newest first. Open one for its evidence and what to do." : "None in the last 24 hours.";
+  say("alerts-note", unreadable ? `${told} ${count(unreadable, "record")} could not be read: update the console, or see who else writes there.` : told);
+}
+
+export function showUnreadable(many) {
+  unreadable = many;
+  note();
 }
 
 function item(key) {

@@ -49,6 +49,7 @@ function show(tick) {
   say("now-alerts", number(told.total));
   say("now-severities", told.text);
   alerts.refreshTimes(Date.now());
+  alerts.showUnreadable(tick.alerts_unreadable);
   charts(tick);
   showDrift(tick.drift);
   quarantine(tick);
