@@ -16,7 +16,7 @@ from tests.support.site import make_site
 
 HERE = Path(__file__).parent
 SHOWN = ("atlas", "predictions-and-alerts")
-_COLOURS = 64  # of what is shown, so few are seen to be enough
+_COLOURS = 128  # of what is shown, so few are seen to be enough; of 64 two severities are one
 
 
 def main() -> None:

@@ -143,7 +143,13 @@ def predictions_and_alerts() -> Spec:
         "encoding": {
             "x": time_axis(),
             "x2": {"field": "end"},
-            "y": {"field": "part.key", "type": "nominal", "title": None, "sort": "ascending"},
+            "y": {
+                "field": "part.key",
+                "type": "nominal",
+                "title": None,
+                "sort": "ascending",
+                "scale": {"paddingInner": 0.15},
+            },
             "color": {
                 "field": "part.doc_count",
                 "type": "quantitative",
@@ -223,7 +229,7 @@ def _dots(name: str, order: str | None) -> Spec:
                 "field": "part.key",
                 "type": "nominal",
                 "title": None,
-                "axis": {"grid": True, "labelExpr": EVERYBODY},
+                "axis": {"grid": True, "labelExpr": EVERYBODY, "zindex": 0},  # below dots that lie on rectangles
                 "sort": order,
             },
             "size": {

@@ -148,7 +148,7 @@ def _predictions(now_ms: int, chance: random.Random) -> list[tuple[bytes, int]]:
         at_ms = now_ms - HISTORY_MS + (number + 1) * (HISTORY_MS - 120_000) // 1500
         late = at_ms > now_ms - HISTORY_MS // 3
         probability = min(0.99, chance.betavariate(3, 4) + 0.1 * late)
-        one = prediction(number, at_ms, _SOURCES[number % 3])
+        one = prediction(number, at_ms, _SOURCES[number % 4])
         model = msgspec.structs.replace(one.model, version="1.1.0", digest="sha256:" + "1" * 64) if late else one.model
         made.append(
             msgspec.structs.replace(
