@@ -24,7 +24,8 @@ origins of records to look at; never a patient's features.
 - Counts are kept in windows that follow each other. A rule that goes on firing is told again after ten minutes, with
   what came since. A source that sends again after a silence is told too, with `event.action` ended.
 - At most 30 alerts a minute are written, and 5,000 counts, 5,000 shares and 10,000 sources kept, those that moved
-  last: a flood of sources costs neither memory nor sleep. How many alerts were not written stands in the next.
+  last: a flood of sources costs neither memory nor sleep. How many alerts were not written stands in the next. A
+  silence is told once, so it waits for a minute with room, as long as it lasts; what ends is always told.
 - What the watching worker knows it writes into detection-signals, once in a minute of their time or 4,000 signals, in
   the transaction of the alerts that it came to. Whoever takes the topic over goes on from there and from the signals
   since: it tells what its predecessor would have told, and nothing twice.
@@ -43,7 +44,8 @@ origins of records to look at; never a patient's features.
 - The setting `false_alarm_days` is the mean time between two false alarms of drift, quality and poisoned outcomes
   together: each of the three has a third of them. There is no opinion in the first minute, nor on a source before its
   500th outcome.
-- A source's usual rate is learned over two minutes; a flood counts for no more than double in it.
+- A source's usual rate is learned over two minutes; a flood counts for no more than double in it. A flood is told again
+  every ten minutes while the source sends so much more than before it began; what lasts for a day is usual then.
 - Rules on shares compare a source with its own past, and all sources with theirs, by a sequential test
   (detectors/shares.py). What makes the test rise counts for what is usual only when it has come down again, or was
   told; a share that stays less than 1.44 times the usual (of new patients, 1.82) does not add up to an alert. Another

@@ -66,6 +66,10 @@ ALERTS = """
 quality are found by the detectors and told on security-alerts and model-alerts, once each. `DriftLasts` and
 `QualityLasts` say that what was told there goes on.
 
+docker compose's Prometheus hands them to Alertmanager. With monitoring/prometheus/prometheus.yml nobody is told of them
+until you write your Alertmanager there, under `alerting`: the one of [notifications.md](notifications.md) pages
+`critical` and tells Slack the rest.
+
 | alert | severity | while | for | do | runbook |
 |---|---|---|---|---|---|
 """

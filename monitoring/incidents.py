@@ -116,23 +116,24 @@ class Incident:
 def gather(alerts: Iterable[Told], acts: Sequence[Acted]) -> list[Incident]:
     """Return the incidents that these alerts and acts come to, the newest first; each topic's in their order in Kafka.
 
-    Of alerts with one event id, which several workers may tell, the first counts.
+    Of alerts with one event id and action, which several workers may tell, the first counts: what begins and what ends
+    may have one id.
     """
     of: dict[str, list[Acted]] = {}
     for acted in acts:
         of.setdefault(acted[0].incident, []).append(acted)
     found: list[Incident] = []
     under_way: dict[tuple[str, str], Incident] = {}
-    seen: set[str] = set()
+    seen: set[tuple[str, bool]] = set()
     for told in alerts:
-        event_id = told.alert.event.id
+        event_id, ended = told.alert.event.id, told.alert.event.action == "ended"
         if isinstance(event_id, str):
-            if event_id in seen:
+            if (event_id, ended) in seen:
                 continue
-            seen.add(event_id)
+            seen.add((event_id, ended))
         key = (told.alert.rule.id, subject_of(told.alert))
         current = under_way.get(key)
-        if told.alert.event.action == "ended":
+        if ended:
             if current is not None:
                 current.tell(told)
         elif current is not None and _goes_on(current, told):

@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from contracts.alerts import SEVERITY_NUMBER, Alert, stands_s
+from contracts.alerts import SEVERITY_NUMBER, Alert, Severity, stands_s
 from contracts.codec import decoder
 from contracts.times import time_text
 
 MAX_OPEN = 5_000
-"""Beyond them the one that is open longest is forgotten here; Alertmanager keeps it until it ends."""
+"""Beyond them one that Alertmanager took is forgotten here: what is over, then what is least grave and was told longest
+ago. Alertmanager keeps it until it ends."""
 
 LINGER_MS = 300_000
 """So long the end of an alert is said again: a second Alertmanager may have been away."""
@@ -26,7 +27,7 @@ LINGER_MS = 300_000
 _LABELS = ("source", "model", "worker", "digest", "origin", "what", "check", "finding", "where")
 _MAX_VALUE = 200
 _MAX_TEXT = 1000
-_SEVERITY = {number: name for name, number in SEVERITY_NUMBER.items()}
+_SEVERITY: dict[int, Severity] = {number: name for name, number in SEVERITY_NUMBER.items()}
 
 _decode: Callable[[bytes], Alert] = decoder(Alert)
 
@@ -52,6 +53,7 @@ class _Open(msgspec.Struct):
     """An alert that stands, or stood until lately; `taken_ms` is when Alertmanager took it last, 0 before."""
 
     labels: dict[str, str]
+    severity: Severity
     annotations: dict[str, str]
     event_id: str
     stands_ms: int
@@ -67,10 +69,15 @@ class OpenAlerts:
 
     def __init__(self, service: str, links: Links) -> None:
         self._service, self._links = service, links
-        self._open: dict[tuple[str, ...], _Open] = {}
+        self._open: dict[tuple[tuple[str, str], ...], _Open] = {}
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another until Alertmanager takes what it has not had."""
+        return len(self._open) >= MAX_OPEN and not any(each.taken_ms for each in self._open.values())
 
     def take(self, value: bytes, now_ms: int, *, taken: bool = False) -> str:
         """Take a record of the topic; `taken` says that Alertmanager had it before. Return its rule's id.
@@ -92,6 +99,7 @@ class OpenAlerts:
         event_id = "" if told.event.id is msgspec.UNSET else told.event.id[:_MAX_VALUE]
         now = _Open(
             labels,
+            severity,
             _annotations(told, self._links, event_id),
             event_id,
             stands_s(told.rule.id) * 1000,
@@ -99,7 +107,7 @@ class OpenAlerts:
             at_ms + stands_s(told.rule.id) * 1000,
             taken_ms=now_ms if taken else 0,
         )
-        key = tuple(labels.values())
+        key = tuple(labels.items())
         before = self._open.pop(key, None)
         if before and (at_ms <= before.until_ms or not before.taken_ms) and not before.ended:
             now.starts_ms = min(before.starts_ms, starts_ms)
@@ -111,8 +119,16 @@ class OpenAlerts:
             now.count = max(1, now.count - 1)
         self._open[key] = now
         if len(self._open) > MAX_OPEN:
-            del self._open[next(iter(self._open))]
+            self._forget()
         return told.rule.id
+
+    def _forget(self) -> None:
+        """Make room, but forget none that Alertmanager has not had: nobody would hear of it."""
+        taken = {key: each for key, each in self._open.items() if each.taken_ms}
+        over = [key for key, each in taken.items() if each.taken_ms >= each.until_ms]
+        least_grave = min(taken, key=lambda key: SEVERITY_NUMBER[taken[key].severity], default=None)
+        for key in over or ([least_grave] if least_grave else []):
+            del self._open[key]
 
     def posted(self, now_ms: int) -> list[Posted]:
         """Return what is to be posted now; what Alertmanager has not yet had stands from now on, however late it is."""

@@ -60,6 +60,7 @@ class Notifier:
         self._open: dict[Place, OpenAlerts] = {}
         self._read: dict[Place, int] = {}
         self._untaken = False
+        self._full = False
         self._why = ""  # Alertmanager or Kafka did not take them last
         self._retry_at = self._post_at = 0.0
         self._dead = "it has just begun"
@@ -84,6 +85,7 @@ class Notifier:
             while not done.is_set():
                 self._beat()
                 self._take(_next(consumer))
+                self._hold(consumer)
                 now = time.monotonic()
                 if now >= (self._retry_at if self._untaken else self._post_at):
                     self._post(consumer)
@@ -104,6 +106,13 @@ class Notifier:
             self._untaken = True
         for rule, count in rules.items():
             log.info("records rule=%s count=%d", rule or "none, left out", count)
+
+    def _hold(self, consumer: Consumer) -> None:
+        """Read no further while no more can be kept: Kafka keeps it."""
+        full = any(topic.is_full for topic in self._open.values())
+        if full != self._full:
+            (consumer.pause if full else consumer.resume)(consumer.assignment())
+            self._full = full
 
     def _post(self, consumer: Consumer) -> None:
         """Post what stands, and commit what was read; on failure both are done again."""
@@ -154,7 +163,7 @@ class Notifier:
             self._open[place] = OpenAlerts(self._group, self._links)
             each.offset = self._read[place] = self._look_back(place, committed.offset)
         consumer.assign(partitions)
-        self._untaken, self._retry_at, self._post_at = True, 0.0, 0.0
+        self._full, self._untaken, self._retry_at, self._post_at = False, True, 0.0, 0.0
         log.info("assigned partitions=%d standing=%d", len(partitions), sum(map(len, self._open.values())))
 
     def _look_back(self, place: Place, committed: int) -> int:

@@ -22,7 +22,7 @@ _SEVERITY: Mapping[int, Severity] = {1: "low", 2: "medium", 3: "high", 4: "criti
 
 
 class ShownAlert(msgspec.Struct, frozen=True):
-    """One alert, or several of one id: `times` says how many, and the newest speaks for them.
+    """One alert, or several of one id: `times` says how many began, and the newest speaks for them.
 
     `key` names it on the page; times are epoch milliseconds, `at` by Kafka. `ended`: it says that one is over.
     """
@@ -62,6 +62,7 @@ class Alerts:
             return None
         key = place if isinstance(alert.event.id, msgspec.UnsetType) else _cut(alert.event.id)
         before = self._shown.pop(key, None)
+        ended = alert.event.action == "ended"
         technique = alert.threat.technique if alert.threat else None
         shown = ShownAlert(
             key,
@@ -74,8 +75,8 @@ class Alerts:
             (_cut(technique.id[0]), _cut(technique.name[0])) if technique and technique.id and technique.name else None,
             _time(alert.event.start),
             {_cut(name): _cut(text) for name, text in list(alert.labels.items())[:_LABELS]},
-            alert.event.action == "ended",
-            before.times + 1 if before else 1,
+            ended,
+            before.times + (not ended) if before else 1,
         )
         self._shown[key] = shown
         if len(self._shown) > MOST:

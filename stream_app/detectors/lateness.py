@@ -3,7 +3,7 @@
 What is late is the signal's to say. Minutes follow each other by the signals' times; of each one in which a source sent
 anything it is asked whether most of it was late. If the others' events are late too, it is the stream that is behind,
 and the minute says nothing. A source that has always been late sends what it keeps, by its nature: only one that was in
-time before is told, once. `MAX_SOURCES` are known, those that sent last.
+time before is told, and again every `QUIET_S` while it is late. `MAX_SOURCES` are known, those that sent last.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import msgspec
 
 from contracts.alerts import Alert, alert
 from contracts.detection import MAX_SAMPLES, Moment, Number, Samples, Signals, SourceName
+from stream_app.detectors.counts import QUIET_S
 from stream_app.detectors.rules import LateRule
 
 MAX_SOURCES = 5_000
@@ -31,7 +32,7 @@ class Lateness(msgspec.Struct, array_like=True):
     run_scored: Number = 0
     since_ms: Moment = 0
     samples: Samples = []
-    told: bool = False
+    told_ms: Moment | None = None
 
 
 class LateSourcesState(msgspec.Struct, frozen=True, array_like=True):
@@ -97,7 +98,7 @@ class LateSources:
         if each.late < self._rule.share * each.scored:
             each.in_time = each.scored - each.late + (0 if each.run else each.in_time)
             each.run = each.run_late = each.run_scored = 0
-            each.told = False
+            each.told_ms = None
             return None
         if not each.run:
             each.since_ms = self._minute * _MINUTE_MS
@@ -105,9 +106,10 @@ class LateSources:
         each.run_late += each.late
         each.run_scored += each.scored
         enough = each.run >= self._rule.minutes and each.run_late >= self._rule.count
-        if each.told or each.in_time < self._rule.count or not enough:
+        quiet = each.told_ms is not None and at_ms - each.told_ms < QUIET_S * 1000
+        if quiet or each.in_time < self._rule.count or not enough:
             return None
-        each.told = True
+        each.told_ms = at_ms
         return _alert(self._rule, source, each, at_ms)
 
 
@@ -128,5 +130,5 @@ def _alert(rule: LateRule, source: str, each: Lateness, at_ms: int) -> Alert:
         technique=rule.technique,
         labels=labels,
         first_ms=each.since_ms,
-        id=hashlib.sha256(f"{rule.id} {source} {each.since_ms}".encode()).hexdigest()[:32],
+        id=hashlib.sha256(f"{rule.id} {source} {each.since_ms} {each.run}".encode()).hexdigest()[:32],
     )

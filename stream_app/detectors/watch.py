@@ -1,10 +1,11 @@
 """The one that watches: signals of all partitions in, alerts out. No I/O and no clock but the signals' own times.
 
-`_ALERTS_A_MINUTE` alerts are written at most; how many were not is told with the next.
+`_ALERTS_A_MINUTE` alerts are written at most, beside ends of what was told; how many were not is told with the next.
+Silences wait until they may be written.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 import msgspec
@@ -65,7 +66,7 @@ class Watch:
         self._quality = QualityWatch(rules.quality, champion, false_alarm_days)
         self._poison = PoisonWatch(rules.poison, champion, false_alarm_days)
         statistical = (self._drift, self._quality, self._poison)
-        self._detectors = (self._counts, self._shares, self._late, self._rates, *statistical)
+        self._detectors = (self._counts, self._shares, self._late, *statistical)
         self._minute = -1
         self._written = 0
         self._unwritten = 0
@@ -116,14 +117,20 @@ class Watch:
         minute = signals.at // 60_000
         if minute > self._minute:
             self._minute, self._written = minute, 0
+        alerts = self._write(chain.from_iterable(detector.see(signals) for detector in self._detectors))
+        return alerts + self._write(self._rates.see(signals, _ALERTS_A_MINUTE - self._written))
+
+    def _write(self, found: Iterable[Alert]) -> list[Alert]:
+        """Return those of the alerts that are to be written. An end is: without it what was told would stand on."""
         alerts: list[Alert] = []
-        for found in chain.from_iterable(detector.see(signals) for detector in self._detectors):
-            if self._written >= _ALERTS_A_MINUTE:
-                self._unwritten += 1
-                continue
-            self._written += 1
-            if self._unwritten:
-                found.labels["alerts_not_written_before"] = str(self._unwritten)
-                self._unwritten = 0
-            alerts.append(found)
+        for each in found:
+            if each.event.action != "ended":
+                if self._written >= _ALERTS_A_MINUTE:
+                    self._unwritten += 1
+                    continue
+                self._written += 1
+                if self._unwritten:
+                    each.labels["alerts_not_written_before"] = str(self._unwritten)
+                    self._unwritten = 0
+            alerts.append(each)
         return alerts

@@ -176,7 +176,10 @@ def test_what_says_that_an_alert_is_over_is_shown_and_not_counted() -> None:
     alerts = Alerts()
     take(alerts, told("source-silence"))
     assert take(alerts, told("source-silence", ended=True), "security-alerts/0/2").ended
-    assert len(alerts.recent(NOW)) == 2
+    take(alerts, told("source-silence", id="a silence"), "security-alerts/0/3")
+    over = take(alerts, told("source-silence", id="a silence", ended=True), "security-alerts/0/4")
+    assert (over.ended, over.times) == (True, 1), "it was told once, and that it is over"
+    assert len(alerts.recent(NOW)) == 3
     assert alerts.counts(NOW) == {"high": 1}
 
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from cli.incident_view import runbook
 from cli.tables import escaped, print_json, print_table
 from contracts.alerts import Rule, alert, stands_s
+from contracts.detection import Signals, SourceSignals
 from contracts.errors import ModelRejected
 from contracts.incidents import NEXT, Act, IncidentAct
 from models.acts import GONE, Witnesses, sign_act
@@ -19,6 +20,8 @@ from models.release_log import ReleaseLog
 from models.roots import sign_next, without_signer
 from models.trust import first_root
 from monitoring.incidents import KEPT_ALERTS, Acted, Incident, Told, gather, is_torn
+from stream_app.detectors.rates import Rates
+from stream_app.detectors.rules import load_rules
 from tests.models.signers import ADA, BOB, MALLORY, NOW_MS, ROBOT, root
 
 FLOOD = "event-flood"
@@ -77,6 +80,22 @@ def test_what_its_rule_says_has_ended_is_over() -> None:
     alerts = [told(0, rule="source-silence"), told(10, rule="source-silence", ended=True)]
     assert only(gather(alerts, [])).is_over(NOW_MS + 11)
     assert len(gather([*alerts, told(20, rule="source-silence")], [])) == 2
+
+
+def test_a_source_that_falls_silent_again_days_after_it_was_back_is_another_incident() -> None:
+    rates, days_s = Rates(load_rules().flood, load_rules().silence), 2 * 86_400
+    both, one = {name: SourceSignals({"scored": 5}) for name in ("er", "icu")}, {"er": SourceSignals({"scored": 5})}
+    alerts = [
+        alert
+        for start_s in (0, days_s)
+        for begins, ends, sources in ((0, 600, both), (600, 900, one), (900, 1000, both))
+        for second in range(start_s + begins, start_s + ends)
+        for alert in rates.see(Signals(NOW_MS + second * 1000, sources))
+    ]
+    assert len(alerts) == 4
+    assert len({alert.event.id for alert in alerts}) == 2, "what begins and what ends have one id"
+    incidents = gather([Told(alert, f"security-alerts/0/{offset}") for offset, alert in enumerate(alerts)], [])
+    assert [(each.told, each.last.alert.event.action) for each in incidents] == [(2, "ended")] * 2
 
 
 def test_an_end_is_of_the_incident_that_was_closed_and_never_one_of_its_own() -> None:

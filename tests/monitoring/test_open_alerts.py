@@ -139,9 +139,48 @@ def test_what_is_no_alert_is_refused_and_changes_nothing(name: str) -> None:
     assert len(found) == 1
 
 
-def test_a_flood_of_sources_costs_bounded_memory() -> None:
-    found = opened(*(told(source=f"ward-{number}") for number in range(MAX_OPEN + 10)))
+def test_alerts_whose_labels_differ_in_name_alone_are_two() -> None:
+    assert len(opened(told(source="", labels={"worker": "a"}), told(source="", labels={"model": "a"}))) == 2
+
+
+def flood(count: int) -> list[bytes]:
+    return [told("event-flood", source=f"ward-{number}", severity="medium") for number in range(count)]
+
+
+def test_a_flood_of_sources_costs_bounded_memory_and_not_what_is_grave() -> None:
+    found = opened(told("event-flood", source="first", severity="medium"), told(), told("drift", severity="low"))
+    for each in flood(MAX_OPEN - 3):
+        found.take(each, NOW_MS)
+    found.were_taken(NOW_MS)
+    for each in (told("clock-skew", source=f"late-{number}", severity="medium") for number in range(4)):
+        found.take(each, NOW_MS)
     assert len(found) == MAX_OPEN
+    gone = {"drift icu", "event-flood first", "event-flood ward-0", "event-flood ward-1"}
+    kept = {f"{each['labels']['alertname']} {each['labels']['source']}" for each in posted(found)}
+    assert kept.isdisjoint(gone)
+    assert kept >= {"forged-records icu", "event-flood ward-2", "clock-skew late-0"}
+
+
+def test_what_is_over_is_forgotten_before_what_stands() -> None:
+    silent = [told("source-silence", source=source, severity="medium") for source in ("icu", "er")]
+    found = opened(*silent, *flood(MAX_OPEN - 2), taken=True)
+    found.take(told("source-silence", NOW_MS, source="er", severity="medium", ended=True), NOW_MS, taken=True)
+    found.take(told("copied-values"), NOW_MS)
+    sources = {each["labels"]["source"] for each in posted(found) if each["labels"]["alertname"] == "source-silence"}
+    assert sources == {"icu"}
+
+
+def test_what_alertmanager_has_not_had_is_never_forgotten_and_no_more_is_to_be_read() -> None:
+    found = opened(told(), *flood(MAX_OPEN - 2))
+    assert not found.is_full
+    found.take(told("copied-values"), NOW_MS)
+    assert found.is_full
+    for each in flood(MAX_OPEN + 100):  # what was read at once
+        found.take(each, NOW_MS)
+    assert len(found) == MAX_OPEN + 102
+    assert "forged-records" in {each["labels"]["alertname"] for each in posted(found)}
+    found.were_taken(NOW_MS)
+    assert not found.is_full
 
 
 _RECORDS = st.lists(

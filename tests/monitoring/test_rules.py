@@ -145,6 +145,24 @@ CASES = [
     Case("BesideDown", "for a moment", {'up{job="beside",instance="a"}': "1x5 0 1x20"}, 15, False),
     Case("ShippingBehind", "for half an hour", metric("ship_lag_records", "5000x40", ',lane="records"'), 35, True),
     Case("ShippingBehind", "a burst", metric("ship_lag_records", "9000-900x40", ',lane="records"'), 35, False),
+    *(
+        Case(
+            "ShippingStopped",
+            says,
+            metric("ship_lag_records", lag, f',lane="{lane}"')
+            | metric("ship_records_total", shipped, f',lane="{lane}"'),
+            15,
+            fires,
+        )
+        for says, lane, lag, shipped, fires in (
+            ("one alert waits", "alerts", "0x3 1x20", "7x25", True),
+            ("one statement waits", "audit", "0x3 1x20", "7x25", True),
+            ("some always wait, and others are taken", "alerts", "3x25", "0+30x25", False),
+            ("nothing waits", "alerts", "0x25", "7x25", False),
+            ("predictions wait", "records", "3x25", "7x25", False),
+            ("for a moment", "alerts", "0x3 1x3 0x20", "7x25", False),
+        )
+    ),
     Case("ShipRejects", "one", metric("ship_rejected_total", "0x5 1x20", ',lane="audit"'), 10, True),
     Case("ShipRejects", "none", metric("ship_rejected_total", "7x25", ',lane="audit"'), 10, False),
     Case("PagesWait", "for ten minutes", metric("notify_waiting", "1x10"), 8, True),
@@ -205,29 +223,69 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.alert}: {case.says}")
 def test_an_alert_fires_when_it_should_and_not_otherwise(case: Case, promtool: str, tmp_path: Path) -> None:
-    firing = {"labels": "{}", "value": 1}
+    expression = f'count(ALERTS{{alertname="{case.alert}",alertstate="firing"}})'
+    verify(promtool, tmp_path, case.series, case.at, expression, [("{}", 1)] if case.fires else [])
+
+
+def verify(
+    promtool: str, directory: Path, series: dict[str, str], at: int, expression: str, expected: list[tuple[str, float]]
+) -> None:
+    """Assert what an expression comes to `at` so many minutes by the rules we ship: labels and value of each series."""
     test = {
         "rule_files": list(map(str, FILES)),
         "evaluation_interval": "1m",
         "tests": [
             {
                 "interval": "1m",
-                "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
                 "promql_expr_test": [
                     {
-                        "expr": f'count(ALERTS{{alertname="{case.alert}",alertstate="firing"}})',
-                        "eval_time": f"{case.at}m",
-                        "exp_samples": [firing] if case.fires else [],
+                        "expr": expression,
+                        "eval_time": f"{at}m",
+                        "exp_samples": [{"labels": labels, "value": value} for labels, value in expected],
                     }
                 ],
             }
         ],
     }
-    (tmp_path / "test.yml").write_text(json.dumps(test))  # YAML holds JSON
+    (directory / "test.yml").write_text(json.dumps(test))  # YAML holds JSON
     run = subprocess.run(
-        [promtool, "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [promtool, "test", "rules", "test.yml"], cwd=directory, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def of_workers(name: str, values: dict[str, str], labels: str) -> dict[str, str]:
+    """Return a series for each of two workers."""
+    return {f'cardiosentry_{name}{{{JOB},instance="{each}"{labels}}}': of for each, of in values.items()}
+
+
+RECORDINGS = {
+    "job_topic:cardiosentry_records:rate5m": (
+        of_workers("records_total", {"a": "0+600x20", "b": "0+1200x20"}, f',topic="{EVENTS}"')
+        | of_workers("records_total", {"a": "0+60x20", "b": "0x20"}, f',topic="{SIGNALS}"'),
+        [(f'topic="{EVENTS}"', 30.0), (f'topic="{SIGNALS}"', 1.0)],
+    ),
+    "job_topic:cardiosentry_lag_records:sum": (
+        of_workers("lag_records", {"a": "3x20", "b": "4x20"}, f',topic="{EVENTS}"'),
+        [(f'topic="{EVENTS}"', 7.0)],
+    ),
+    # Of 100 batches a minute 90 take at most 1 ms and all at most 2: the 99th is nine tenths of the way between.
+    "job_step:cardiosentry_step_seconds:p99_5m": (
+        of_workers("step_seconds_bucket", {"a": "0+50x20", "b": "0+40x20"}, ',step="score",le="0.001"')
+        | of_workers("step_seconds_bucket", {"a": "0+50x20", "b": "0+50x20"}, ',step="score",le="0.002"')
+        | of_workers("step_seconds_bucket", {"a": "0+50x20", "b": "0+50x20"}, ',step="score",le="+Inf"'),
+        [('step="score"', 0.0019)],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_what_is_recorded_is_over_all_workers_of_a_job(name: str, promtool: str, tmp_path: Path) -> None:
+    series, expected = RECORDINGS[name]
+    samples = [(f"{{{JOB},{labels}}}", value) for labels, value in expected]
+    # promtool compares values exactly: a sum of floats is rounded, and without its name.
+    verify(promtool, tmp_path, series, 10, f"round({name}, 0.0001)", samples)
 
 
 def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:

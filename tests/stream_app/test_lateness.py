@@ -34,14 +34,20 @@ def told(*streams: list[Signals]) -> list[str]:
     return [alert.labels["source"] for each in streams for signals in each for alert in sources.see(signals)]
 
 
-def test_a_source_that_falls_behind_alone_is_told_once_with_its_counts() -> None:
+def test_a_source_that_falls_behind_alone_is_told_with_its_counts_and_again_while_it_is() -> None:
     sources = LateSources(RULE)
     for signals in minutes(0, 5, IN_TIME):
         assert sources.see(signals) == []
     found = [alert for signals in minutes(5, 30, BEHIND) for alert in sources.see(signals)]
-    assert [alert.labels for alert in found] == [
-        {"source": "icu", "seen": "300", "of_records": "300", "minutes": "5", "samples": "icu-297 icu-298 icu-299"}
-    ]
+    assert found[0].labels == {
+        "source": "icu",
+        "seen": "300",
+        "of_records": "300",
+        "minutes": "5",
+        "samples": "icu-297 icu-298 icu-299",
+    }
+    assert [alert.labels["minutes"] for alert in found] == ["5", "15", "25"]
+    assert len({alert.event.id for alert in found}) == 3
     assert found[0].event.start == "2026-09-21T14:19:00.000Z"
 
 

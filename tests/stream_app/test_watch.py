@@ -3,17 +3,20 @@
 import random
 import re
 import runpy
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from contracts.alerts import Alert
+from contracts.alerts import Alert, stands_s
 from contracts.detection import SIGNAL_OF, Signal, Signals, SourceSignals
 from contracts.reasons import Reason
+from contracts.times import time_text
 from contracts.topics import SECURITY_ALERTS, SIGNALS
+from monitoring.notify import Links, OpenAlerts
 from stream_app.detectors.counts import EVERYBODY, MAX_COUNTS, OF_SCORED, Counts
-from stream_app.detectors.rates import MAX_SOURCES
+from stream_app.detectors.rates import MAX_SOURCES, Rates
 from stream_app.detectors.rules import CountRule, DetectionRule, Limit, load_rules
 from stream_app.detectors.watch import Watch
 from stream_app.watching import SignalPipeline
@@ -155,6 +158,77 @@ def test_a_source_that_falls_silent_is_told_once_and_once_when_it_is_back(rate: 
     assert told(watch, steady(range(600), {"icu": rate, "er": 5})) == []
     assert told(watch, steady(range(600, 1200), {"er": 5})) == ["source-silence icu"]
     assert told(watch, steady(range(1200, 1500), {"icu": rate, "er": 5})) == ["source-silence icu ended"]
+
+
+def test_after_an_outage_every_source_is_told_as_silent_and_every_one_that_was_told_as_back() -> None:
+    """However many fall silent at once, while an attack takes its part of what may be written in a minute."""
+    watch, beds = Watch(load_rules(), lambda: None, 30), {f"icu/bed-{number}": 1 for number in range(100)}
+    attack = SourceSignals({"forged": 100, "future": 100, "scored": 1})
+    open_alerts, found = OpenAlerts("cardiosentry", Links()), []
+    records = [*steady(range(600), {"er": 1, **beds}), *steady(range(600, 900), {"er": 1})]
+    records += steady(range(900, 1000), {"er": 1, **beds})
+    records[600::2] = [msgspec.structs.replace(each, sources={**each.sources, "x": attack}) for each in records[600::2]]
+    for record in records:
+        found += watch.see(record)
+    for each in found:
+        open_alerts.take(msgspec.json.encode(each), records[-1].at)
+    began = Counter(each.labels["source"] for each in found if each.rule.id == "source-silence")
+    assert began == dict.fromkeys(beds, 2), "each once silent and once back"
+    a_minute = Counter(each.timestamp[:16] for each in found if each.event.action != "ended")
+    assert max(a_minute.values()) <= 30
+    standing = open_alerts.posted(records[-1].at)
+    assert all(
+        each.ends_at <= time_text(records[-1].at) for each in standing if each.labels["alertname"] == "source-silence"
+    )
+
+
+def test_a_source_that_is_back_before_its_silence_could_be_written_is_told_neither_silent_nor_back() -> None:
+    watch, beds = Watch(load_rules(), lambda: None, 30), {f"icu/bed-{number}": 1 for number in range(100)}
+    found = told(watch, steady(range(600), {"er": 1, **beds}))
+    found += told(watch, steady(range(600, 665), {"er": 1}))
+    found += told(watch, steady(range(665, 800), {"er": 1, **beds}))
+    assert sorted(found) == sorted(line for each in found[:30] for line in (each, f"{each} ended"))
+
+
+LASTING: dict[str, tuple[dict[str, dict[Signal, int]], dict[str, dict[Signal, int]]]] = {
+    **{rule.id: ({}, {"icu": least(rule, rule.limits[0])}) for rule in RULES.values()},
+    "clock-behind": (
+        {name: {"scored": 5} for name in ("icu", "er", "gp")},
+        {"icu": {"scored": 5, "late": 5}, "er": {"scored": 5}, "gp": {"scored": 5}},
+    ),
+    "event-flood": ({"icu": {"scored": 10}}, {"icu": {"scored": 3000}}),
+}
+
+
+@pytest.mark.parametrize("rule", LASTING)
+def test_an_alert_stands_while_what_it_tells_of_lasts_and_is_over_in_its_time_after_that(rule: str) -> None:
+    watch, open_alerts = Watch(load_rules(), lambda: None, 30), OpenAlerts("cardiosentry", Links())
+    calm, lasting = LASTING[rule]
+
+    def stands(sources: dict[str, dict[Signal, int]], second: int) -> bool:
+        at_ms = AT_MS + second * 1000
+        for found in watch.see(Signals(at_ms, {name: SourceSignals(counts) for name, counts in sources.items()})):
+            open_alerts.take(msgspec.json.encode(found), at_ms)
+        standing = open_alerts.posted(at_ms)
+        open_alerts.were_taken(at_ms)
+        return any(each.labels["alertname"] == rule and each.ends_at > time_text(at_ms) for each in standing)
+
+    assert not any(stands(calm, second) for second in range(0, 600, 10))
+    stood = [stands(lasting, second) for second in range(600, 9600, 10)]
+    assert stood.index(True) < 60
+    assert all(stood[stood.index(True) :])
+    assert not [stands(calm, second) for second in range(9600, 9600 + stands_s(rule) + 10, 10)][-1]
+
+
+def test_a_rate_is_measured_by_what_was_usual_before_it_and_is_usual_itself_after_a_day() -> None:
+    rates, day = Rates(load_rules().flood, load_rules().silence), 86_400
+    calm, flood = {"icu": SourceSignals({"scored": 100})}, {"icu": SourceSignals({"scored": 3000})}
+    at = [*range(0, 600, 10), *range(600, 600 + 2 * day, 10)]
+    found = [
+        each for second in at for each in rates.see(Signals(AT_MS + second * 1000, flood if second >= 600 else calm))
+    ]
+    assert len(found) == day // 600
+    assert {each.labels["usual"] for each in found} == {found[0].labels["usual"]}
 
 
 def test_the_end_of_a_silence_is_written_and_is_not_counted_as_an_alert() -> None:

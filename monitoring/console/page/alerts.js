@@ -36,7 +36,7 @@ export function refreshTimes(now) {
 
 function add(alert, now) {
   const before = items.get(alert.key);
-  if (before && before.alert.times === alert.times && before.alert.at === alert.at) return;
+  if (before && ["times", "at", "ended"].every((name) => before.alert[name] === alert[name])) return;
   const element = before?.element ?? item(alert.key);
   draw(element, alert, now);
   items.delete(alert.key);
