@@ -120,7 +120,7 @@ def _ship(settings: Settings) -> None:
         client_properties(settings),
         prefix=settings.topic_prefix,
         group=settings.group,
-        identities=topic_identities(settings),
+        identities=lambda: topic_identities(settings),
         new_judge=lambda: new_judge(settings),
         meters=meters,
         beat=beating(settings.beat),

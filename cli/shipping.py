@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaException, TopicCollection, Uuid
 
 from cli.embedded import is_embedded
 from cli.kafka import connect
@@ -20,6 +20,7 @@ from models.roots import read_root
 from monitoring.elastic.audit import Judge, Judged
 
 _TIMEOUT_S = 10.0
+_NO_IDENTITY = str(Uuid(0, 0))
 _ASK_AGAIN_S = 60.0  # junk must not have the log read again and again
 _APART_MS = 60_000  # as far as the broker's clock may be behind ours
 
@@ -38,6 +39,10 @@ def topic_identities(settings: Settings) -> dict[str, str]:
         except KafkaException as error:
             why = said(error.args[0].name(), error.args[0].str())
             raise UserError(f"topic {name}: expected its description, the broker said: {why}") from None
+        if identities[name] == _NO_IDENTITY:
+            raise UserError(
+                f"topic {name}: expected a broker that gives it a UUID, as Kafka does from 2.8 on; got none"
+            )
     return identities
 
 
