@@ -114,7 +114,7 @@ def _ours(broker: Broker, elastic: ElasticServer, topic: str, documents: int) ->
 
         stop = threading.Event()
         properties = {"bootstrap.servers": broker.bootstrap}
-        route = Route("bench", (topic,), new_read)
+        route = Route("bench", {topic: "bench"}, new_read)
         lane = Lane(route, f"bench-{uuid.uuid4()}", properties, Bulk(client, stop), "none", stop)
         thread = threading.Thread(target=lane.run)
         thread.start()

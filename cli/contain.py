@@ -127,7 +127,7 @@ def list_(settings: Settings) -> None:
         (
             entry.statement.measure,
             entry.statement.subject,
-            when(entry.statement.created_at),
+            when(entry.at_ms),
             ", ".join(entry.signed_by),
             entry.reason,
         )

@@ -45,25 +45,25 @@ def show(incident: Incident, now_ms: int) -> None:
     print_table(("evidence", ""), list(alert.labels.items()))
     if incident.done:
         print_table(
-            ("when", "who", "what"), [(when(each.act.created_at), each.by, _said(each.act)) for each in incident.done]
+            ("when", "who", "what"), [(when(each.written_ms), each.by, _said(each.act)) for each in incident.done]
         )
     output.print(Markdown(runbook(incident.rule)))
 
 
 def moments(incident: Incident, releases: ReleaseLog, now_ms: int) -> list[dict[str, str]]:
-    """Return what happened around an incident, the oldest first."""
+    """Return what happened around an incident, the oldest first, by when Kafka took it: signers may say any time."""
     found = [(told.at_ms, "alert", "", told.alert.message) for told in _told(incident)]
     found += [
-        (done.act.created_at, done.act.act, done.by, _said(done.act) + " (not possible then)" * (not done.counts))
+        (done.written_ms, done.act.act, done.by, _said(done.act) + " (not possible then)" * (not done.counts))
         for done in incident.done
     ]
     begin = incident.first.began_ms - _AROUND_MS
     last_ms = max((incident.last.at_ms, *(done.written_ms for done in incident.done)))
     end = last_ms + _AROUND_MS if incident.state == "closed" else now_ms
     found += [
-        (entry.statement.created_at, _kind(entry), ", ".join(entry.signed_by), _statement(entry))
+        (entry.at_ms, _kind(entry), ", ".join(entry.signed_by), _statement(entry))
         for entry in releases.entries
-        if begin <= entry.statement.created_at <= end
+        if begin <= entry.at_ms <= end
     ]
     return [{"when": when(at_ms), "what": what, "by": by, "said": said} for at_ms, what, by, said in sorted(found)]
 
@@ -78,7 +78,10 @@ def document(incident: Incident, releases: ReleaseLog, now_ms: int) -> dict[str,
         "threat": msgspec.to_builtins(alert.threat),
         "message": alert.message,
         "timeline": moments(incident, releases, now_ms),
-        "acts": [{"by": each.by, "counts": each.counts, **msgspec.to_builtins(each.act)} for each in incident.done],
+        "acts": [
+            {"by": each.by, "counts": each.counts, "written_at": each.written_ms, **msgspec.to_builtins(each.act)}
+            for each in incident.done
+        ],
         "alerts": [{"record": told.origin, **msgspec.to_builtins(told.alert)} for told in _told(incident)],
     }
 

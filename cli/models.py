@@ -44,7 +44,7 @@ def list_(settings: Settings) -> None:
         rows.append(
             (
                 f"{each.stage} {release.version}" if release else each.stage,
-                when(each.entry.statement.created_at),
+                when(each.entry.at_ms),
                 ("ended " * (now >= release.expires_at) + when(release.expires_at)[:10]) if release else "",
                 _where(scored[each.digest], now) if each.digest in scored and release else "",
                 each.digest[:19],
@@ -147,7 +147,7 @@ def _timeline_rows(entry: Entry, changes: Sequence[Transition]) -> Iterator[tupl
     """Yield a row for each model that a statement moved; one row for a statement that moved none."""
     from cli.tables import when
 
-    head, tail = (when(entry.statement.created_at), entry.what), (", ".join(entry.signed_by), entry.reason)
+    head, tail = (when(entry.at_ms), entry.what), (", ".join(entry.signed_by), entry.reason)
     for change in changes:
         yield (*head, change.digest, change.before or "", change.after, "" if change.by_the_table else "!", *tail)
     if not changes:

@@ -33,7 +33,7 @@ def read_releases(settings: Settings) -> ReleaseLog:
     with TopicReader(client_properties(settings), [topic], beginning=True) as reader:
         for message in reader.until_end():
             try:
-                log.read(message.value() or b"")
+                log.read(message.value() or b"", message.timestamp()[1])
             except ModelRejected as rejected:
                 click.echo(f"left out {RELEASES.name}/{message.partition()}/{message.offset()}: {rejected}", err=True)
     return log

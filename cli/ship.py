@@ -2,9 +2,10 @@
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import click
 
@@ -54,30 +55,31 @@ def command(settings: Settings, setup: bool, without_ilm: bool, keep: tuple[str,
 @command.command
 @click.argument("files", nargs=-1, required=True, type=click.File("rb"), metavar="FILE...")
 @setting_options(*_SETTINGS)
-def logs(settings: Settings, files: tuple[IO[bytes], ...]) -> None:
+def logs(settings: Settings, files: tuple[BufferedReader, ...]) -> None:
     """Ship what processes logged with `--log-format ecs`, from files, or from standard input as "-".
 
-    A line that was shipped before changes nothing, so files may be shipped again as they grow.
+    A line that was shipped before changes nothing, so files may be shipped again as they grow. What comes by a pipe is
+    shipped within seconds.
 
     \b
     Example:
       cardiosentry ship logs serve.log
     """
+    from monitoring.elastic.arriving import arriving
     from monitoring.elastic.files import log_documents
     from monitoring.elastic.streams import Names
 
     names = Names(settings.topic_prefix)
     left_out = 0
 
-    def documents() -> "Iterator[Document]":
+    def parts() -> "Iterator[list[Document]]":
         nonlocal left_out
-        for made in log_documents((line for file in files for line in file), names):
-            if made is None:
-                left_out += 1
-            else:
-                yield made
+        for lines in arriving(files, _AT_ONCE, _WITHIN_S):
+            made = [document for document in log_documents(lines, names) if document is not None]
+            left_out += len(lines) - len(made)
+            yield made
 
-    _ship_documents(settings, documents(), "lines")
+    _ship_documents(settings, parts(), "lines")
     if left_out:
         click.echo(f"left out {left_out} lines that are not of a log in ECS JSON", err=True)
 
@@ -99,8 +101,8 @@ def gates(settings: Settings, runs: Path) -> None:
     if not reports:
         raise UserError(f"{runs}: expected report.json in a directory below it, found none")
     names = Names(settings.topic_prefix)
-    made = (document for file in reports for document in gate_documents(file.read_bytes(), str(file), names))
-    _ship_documents(settings, made, "checks")
+    parts = (list(gate_documents(file.read_bytes(), str(file), names)) for file in reports)
+    _ship_documents(settings, parts, "checks")
 
 
 def _ship(settings: Settings) -> None:
@@ -120,7 +122,7 @@ def _ship(settings: Settings) -> None:
         client_properties(settings),
         prefix=settings.topic_prefix,
         group=settings.group,
-        identities=topic_identities(settings),
+        identities=lambda: topic_identities(settings),
         new_judge=lambda: new_judge(settings),
         meters=meters,
         beat=beating(settings.beat),
@@ -146,9 +148,8 @@ def _set_up(settings: Settings, *, ilm: bool, keep: Iterable[str]) -> None:
         click.echo(f"{done.what}: {done.became}")
 
 
-def _ship_documents(settings: Settings, documents: "Iterable[Document]", what: str) -> None:
-    """Ship documents that are in no topic, and say how many; raises `UserError` if some were refused."""
-    import itertools
+def _ship_documents(settings: Settings, parts: "Iterable[Sequence[Document]]", what: str) -> None:
+    """Ship documents that are in no topic, part by part, and say how many; raises `UserError` if some were refused."""
     import threading
 
     from elasticsearch import ApiError, TransportError
@@ -165,10 +166,9 @@ def _ship_documents(settings: Settings, documents: "Iterable[Document]", what: s
         raise explained(error) from None
     bulk = Bulk(client, threading.Event())
     shipped, refused = 0, []
-    remaining = iter(documents)
-    while some := list(itertools.islice(remaining, _AT_ONCE)):
-        refused += bulk.send(some)
-        shipped += len(some)
+    for part in parts:
+        refused += bulk.send(part)
+        shipped += len(part)
     click.echo(f"shipped {shipped - len(refused)} {what}")
     if refused:
         raise UserError(f"Elasticsearch: expected it to take every one, it refused {len(refused)}: {refused[0].detail}")
@@ -183,3 +183,4 @@ def _connect(settings: Settings) -> "Elasticsearch":
 
 
 _AT_ONCE = 500
+_WITHIN_S = 2.0

@@ -1,13 +1,14 @@
 """What `cardiosentry ship` needs of the other packages: the topics' identities, and who may sign what."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaException, TopicCollection, Uuid
 
 from cli.embedded import is_embedded
 from cli.kafka import connect
-from cli.releasing import read_releases
+from cli.releasing import now_ms, read_releases
 from contracts.access import SHIPPER
 from contracts.errors import ModelRejected, UserError
 from contracts.refusals import said
@@ -19,7 +20,9 @@ from models.roots import read_root
 from monitoring.elastic.audit import Judge, Judged
 
 _TIMEOUT_S = 10.0
+_NO_IDENTITY = str(Uuid(0, 0))
 _ASK_AGAIN_S = 60.0  # junk must not have the log read again and again
+_APART_MS = 60_000  # as far as the broker's clock may be behind ours
 
 
 def topic_identities(settings: Settings) -> dict[str, str]:
@@ -36,26 +39,43 @@ def topic_identities(settings: Settings) -> dict[str, str]:
         except KafkaException as error:
             why = said(error.args[0].name(), error.args[0].str())
             raise UserError(f"topic {name}: expected its description, the broker said: {why}") from None
+        if identities[name] == _NO_IDENTITY:
+            raise UserError(
+                f"topic {name}: expected a broker that gives it a UUID, as Kafka does from 2.8 on; got none"
+            )
     return identities
 
 
-def new_judge(settings: Settings) -> Judge:
-    """Return what judges the records of model-releases, from the first, as workers do, and acts on incidents."""
+def new_judge(settings: Settings, read: Callable[[Settings], ReleaseLog] = read_releases) -> Judge:
+    """Return what judges the records of model-releases, from the first, as workers do, and acts on incidents.
+
+    `read` reads model-releases to its end.
+    """
     first = read_root(Path(settings.keys))
-    log, witnesses, known = ReleaseLog(first), Witnesses(first), float("-inf")
+    log, witnesses = ReleaseLog(first), Witnesses(first)
+    known_ms, asked = float("-inf"), float("-inf")
+
+    def is_known(content: bytes, written_ms: int) -> bool:
+        """Whether it is sure who may have signed an act: what is shipped stays, and a later trust root may be unread.
+
+        Acts and releases come from two topics, in whatever order they are fetched.
+        """
+        try:
+            witnesses.check(content, written_ms)
+        except ModelRejected:  # the signer may have come with a trust root that is not read here yet
+            return time.monotonic() - asked < _ASK_AGAIN_S
+        return written_ms < known_ms  # or he may have left by one
 
     def judge_act(content: bytes, written_ms: int) -> Judged:
-        nonlocal known
+        nonlocal known_ms, asked
         witnesses.follow(log)
+        if not is_known(content, written_ms):
+            known_ms, asked = now_ms() - _APART_MS, time.monotonic()
+            witnesses.follow(read(settings))
         try:
             act, by = witnesses.verify(content, written_ms)
         except ModelRejected as rejected:
-            if time.monotonic() - known < _ASK_AGAIN_S:
-                return Judged(None, fault=str(rejected))
-            # The signer may have come with a trust root that is not read here yet.
-            known = time.monotonic()
-            witnesses.follow(read_releases(settings))
-            return judge_act(content, written_ms)
+            return Judged(None, fault=str(rejected))
         return Judged(act, (by,))
 
     def judge(topic: Topic, content: bytes, written_ms: int) -> Judged:

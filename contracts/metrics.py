@@ -17,6 +17,7 @@ CounterName: TypeAlias = Literal[
     "cardiosentry_rewinds_total",
     "cardiosentry_ship_records_total",
     "cardiosentry_ship_rejected_total",
+    "cardiosentry_ship_gone_total",
     "cardiosentry_console_let_go_total",
     "cardiosentry_triggers_runs_total",
 ]
@@ -141,6 +142,11 @@ METRICS: dict[MetricName, Metric] = {
     "cardiosentry_ship_records_total": Metric("Records that Elasticsearch has, by lane.", ("lane",), by="ship"),
     "cardiosentry_ship_rejected_total": Metric(
         "Records that could not be shipped and stand in ship-rejects, by lane.", ("lane",), by="ship"
+    ),
+    "cardiosentry_ship_gone_total": Metric(
+        "Records that Kafka deleted before they were shipped, by lane; what transactions put between them counts too.",
+        ("lane",),
+        by="ship",
     ),
     "cardiosentry_ship_lag_records": Metric(
         "Records between what is shipped and committed and the end of this process's partitions, by lane.",

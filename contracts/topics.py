@@ -51,6 +51,7 @@ RELEASES = Topic(
     "and the trust roots that follow each other",
     partitions=1,
     retention_ms=-1,
+    broker_time=True,
 )
 
 SIGNALS = Topic(

@@ -38,6 +38,14 @@ class Witnesses:
 
         `written_ms` is when the broker took the record, epoch milliseconds. The same act counts once.
         """
+        act, by = self.check(content, written_ms)
+        if act in self._seen:
+            raise ModelRejected("act: expected it once, it came before")
+        self._seen.add(act)
+        return act, by
+
+    def check(self, content: bytes, written_ms: int) -> tuple[IncidentAct, str]:
+        """Do as `verify` does, and remember nothing: it may have come before, and may come again."""
         try:
             envelope = open_envelope(content, max_bytes=_MAX_ACT_BYTES)
         except EnvelopeError as error:
@@ -53,9 +61,6 @@ class Witnesses:
             act = msgspec.json.decode(envelope.payload, type=IncidentAct)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise ModelRejected("act: expected one of the form that we know, got another") from None
-        if act in self._seen:
-            raise ModelRejected("act: expected it once, it came before")
-        self._seen.add(act)
         return act, ", ".join(sorted(self._persons[key][0] + GONE * (key in self._left) for key in signed_by))
 
     def _add(self, root: TrustRoot) -> None:

@@ -67,10 +67,16 @@ def preferred(role: Role, releases: Sequence[Release]) -> Sequence[Release]:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record that was accepted, and the names of those who signed it."""
+    """A record that was accepted, the names of those who signed it, and when Kafka took it (epoch milliseconds)."""
 
     statement: Statement
     signed_by: tuple[str, ...]
+    written_ms: int | None = None
+
+    @property
+    def at_ms(self) -> int:
+        """When it was written; when its signers say that they signed it, where only that is known."""
+        return self.statement.created_at if self.written_ms is None else self.written_ms
 
     @property
     def what(self) -> str:
@@ -125,15 +131,17 @@ class ReleaseLog:
         self._trust_of: dict[tuple[Role, int], Trust] = {}
         self._seen: set[bytes] = set()
 
-    def read(self, content: bytes) -> Entry | None:
+    def read(self, content: bytes, written_ms: int | None = None) -> Entry | None:
         """Take the next record; return what was accepted, None for the very bytes of one that was before.
+
+        `written_ms` is when Kafka took it, epoch milliseconds, for who wants to know.
 
         Raises `ModelRejected` for a record that changes nothing.
         """
         digest = hashlib.sha256(content).digest()
         if digest in self._seen:
             return None
-        entry = self._judge(content)
+        entry = self._judge(content, written_ms)
         self._seen.add(digest)
         self.entries.append(entry)
         return entry
@@ -189,16 +197,16 @@ class ReleaseLog:
         """Return the version that the next release of a role takes."""
         return self._highest.get(role, 0) + 1
 
-    def _judge(self, content: bytes) -> Entry:
+    def _judge(self, content: bytes, written_ms: int | None) -> Entry:
         match payload_type_of(content):
             case kind if kind == ROOT_TYPE:
                 before = self.trust
                 self.trust, by = next_root(before, content)
-                return Entry(self.trust.root, _names(self.trust.root.signers | before.root.signers, by))
+                return Entry(self.trust.root, _names(self.trust.root.signers | before.root.signers, by), written_ms)
             case kind if kind == REVOCATION_TYPE:
                 revocation, by = verify_revocation(self.trust, content)
                 self.revoked.add(revocation.digest)
-                return Entry(revocation, _names(self.trust.root.signers, by))
+                return Entry(revocation, _names(self.trust.root.signers, by), written_ms)
             case kind if kind == RELEASE_TYPE:
                 release, by = verify_release(self.trust, content, self._highest)
                 self._check_freeze(release, by)
@@ -206,22 +214,22 @@ class ReleaseLog:
                 self._releases[release.role].append(release)
                 self._trust_of[release.role, release.version] = self.trust
                 self.revoked.update(release.revoked)
-                return Entry(release, _names(self.trust.root.signers, by))
+                return Entry(release, _names(self.trust.root.signers, by), written_ms)
             case kind if kind == BASELINE_TYPE:
                 versions = {digest: baseline.version for digest, baseline in self._baselines.items()}
                 baseline, by = verify_baseline(self.trust, content, versions)
                 self._baselines[baseline.digest] = baseline
-                return Entry(baseline, _names(self.trust.root.signers, by))
+                return Entry(baseline, _names(self.trust.root.signers, by), written_ms)
             case kind if kind == CONTAINMENT_TYPE:
                 acts = {subject: entry.statement.version for subject, entry in self._measures.items()}
                 act, by = verify_containment(self.trust, content, acts)
-                entry = MeasureEntry(act, _names(self.trust.root.signers, by))
+                entry = MeasureEntry(act, _names(self.trust.root.signers, by), written_ms)
                 self._measures[act.measure, act.subject] = entry
                 self.contained = Contained(self._subjects("block-source"), self._subjects("revoke-key"))
                 return entry
             case kind if kind == STEP_TYPE:
                 step, by = verify_step(self.trust, content)
-                return Entry(step, _names(self.trust.root.signers, by))
+                return Entry(step, _names(self.trust.root.signers, by), written_ms)
             case _:
                 raise ModelRejected("record: expected a statement about a model or a trust root, got another")
 

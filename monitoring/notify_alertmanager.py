@@ -6,11 +6,10 @@ import logging
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from contracts.codec import encode
-from contracts.errors import RetryableError, UserError
-from monitoring.addresses import is_loopback
+from contracts.errors import RetryableError
+from monitoring.addresses import check_address
 from monitoring.notify import Posted
 
 log = logging.getLogger("cardiosentry.notify")
@@ -37,13 +36,7 @@ class Alertmanager:
 
     def __init__(self, addresses: Sequence[str], login: str = "") -> None:
         for address in addresses or ("",):
-            parts = urlsplit(address)
-            if parts.scheme not in {"http", "https"} or not parts.hostname:
-                raise UserError("setting alertmanager: expected http://host:port or https://host:port")
-            if parts.username is not None or parts.password is not None:
-                raise UserError("setting alertmanager: expected no password in it; alertmanager_login names a file")
-            if login and parts.scheme == "http" and not is_loopback(parts.hostname):
-                raise UserError("setting alertmanager: expected https, since a password is sent to another host")
+            check_address("alertmanager", address, login="alertmanager_login names a file", secret=bool(login))
         self._urls = [f"{address.rstrip('/')}/api/v2/alerts" for address in addresses]
         self._headers = {"Content-Type": "application/json"}
         if login:

@@ -28,7 +28,10 @@ the record in Kafka."""
 
 
 def audited(judged: Judged, origin: str, at_ms: int) -> bytes:
-    """Return the document of a judged record that stands at `origin` and came at `at_ms`, epoch milliseconds."""
+    """Return the document of a judged record that stands at `origin` and came at `at_ms`, epoch milliseconds.
+
+    That is its time: a signer may say any, and what is out of the usual range of time nobody sees.
+    """
     statement = judged.statement
     if statement is None:
         # What nobody vouches for may hold anything: where it stands is all that is shipped of it.
@@ -46,9 +49,7 @@ def audited(judged: Judged, origin: str, at_ms: int) -> bytes:
         case _:
             reason = statement.reason
     message = f"{action} of {of}, signed by {signers}" + (f": {reason}" if reason else "")
-    return encode(
-        _document(statement.created_at, action, kind, message, about, Signers(judged.signed_by), reason=reason)
-    )
+    return encode(_document(at_ms, action, kind, message, about, Signers(judged.signed_by), reason=reason))
 
 
 def _about(statement: Statement, origin: str) -> tuple[str, str, Audited]:
@@ -58,6 +59,7 @@ def _about(statement: Statement, origin: str) -> tuple[str, str, Audited]:
         verified=True,
         digest=getattr(statement, "digest", None),
         version=getattr(statement, "version", None),
+        signed_at=statement.created_at,
         expires_at=getattr(statement, "expires_at", None),
         origin=origin,
     )

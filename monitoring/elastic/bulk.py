@@ -26,7 +26,11 @@ _FIRST_S = 0.2
 _MAX_S = 30.0
 _FILTER = ["errors", "items.*.status", "items.*.error.type", "items.*.error.reason"]
 _FIELD = re.compile(r"\bfield \[([A-Za-z0-9_.@]{1,100})\] of type")
-_CLUSTER_FAULTS = {"validation_exception"}  # status 400 too, yet about the number of shards, not about the document
+_DOCUMENT_FAULTS = {
+    *("document_parsing_exception", "mapper_parsing_exception", "strict_dynamic_mapping_exception"),
+    *("max_bytes_length_exceeded_exception", "parsing_exception", "x_content_parse_exception", "json_parse_exception"),
+}
+_OF_A_FIELD = re.compile(r"\b(field|fields|mapper|term)\b", re.IGNORECASE)
 
 
 class Stopped(Exception):
@@ -117,7 +121,7 @@ class Bulk:
                     "Elasticsearch: expected a key with the rights that docs/shipping.md lists, ours may not write to "
                     f"{documents[place].where}"
                 )
-            if item.status in (400, 413) and error_type not in _CLUSTER_FAULTS:
+            if item.status == 413 or (item.status == 400 and _is_of_document(item.error)):
                 refused.append(Refused(place, _detail(error_type, item.error)))
             else:
                 again.append(place)
@@ -147,6 +151,19 @@ def back_off() -> Iterator[float]:
 
 def _items(body: Any) -> list[_Item]:
     return [msgspec.convert(item["create"], _Item) for item in body["items"]]
+
+
+def _is_of_document(error: _Error | None) -> bool:
+    """Whether Elasticsearch will never take the document.
+
+    Status 400 is also what a closed index answers, one shard too many or a pipeline that is missing: what we do not
+    know to be the document's fault is waited out, since what is refused is committed.
+    """
+    if error is None:
+        return False
+    if error.type == "illegal_argument_exception":
+        return bool(_OF_A_FIELD.search(error.reason))
+    return error.type in _DOCUMENT_FAULTS
 
 
 def _detail(error_type: str, error: _Error | None) -> str:

@@ -4,6 +4,7 @@ Who we are stands in the environment or in files, never in a setting, so that no
 ELASTIC_API_KEY, or ELASTIC_USERNAME and ELASTIC_PASSWORD; each may have _FILE behind its name and name a file.
 """
 
+import base64
 import logging
 import re
 from collections.abc import Mapping
@@ -24,12 +25,13 @@ from elasticsearch import (
 )
 
 from contracts.errors import UserError
-from monitoring.addresses import is_loopback
+from monitoring.addresses import check_address
 
 KEY_REFUSED = (
     "expected a key or password that it takes, it refused ours; set ELASTIC_API_KEY, or ELASTIC_USERNAME and "
     "ELASTIC_PASSWORD (or a file by ELASTIC_API_KEY_FILE, ELASTIC_PASSWORD_FILE)"
 )
+LOGIN = "set ELASTIC_USERNAME and ELASTIC_PASSWORD"
 REQUEST_S = 60.0
 CONNECTIONS = 16
 _PASSING = {429, 500, 502, 503, 504}
@@ -43,9 +45,9 @@ def connect(addresses: str, ca: str, environ: Mapping[str, str]) -> Elasticsearc
     hosts = [address.strip() for address in addresses.split(",") if address.strip()]
     who = credentials(environ)
     for host in hosts:
-        check_address("elastic", host, secret=who.secret)
+        check_address("elastic", host, login=LOGIN, secret=bool(who.header))
         if not urlsplit(host).port:
-            raise UserError(f"setting elastic: expected an address as https://host:9200, got {host!r}")
+            raise UserError("setting elastic: expected an address as https://host:9200, got one without a port")
     if not hosts:
         raise UserError("setting elastic: expected at least one address, got none")
     check_ca("elastic_ca", ca)
@@ -54,8 +56,7 @@ def connect(addresses: str, ca: str, environ: Mapping[str, str]) -> Elasticsearc
     logging.getLogger("elastic_transport").setLevel(logging.ERROR)  # what befalls a request, its caller logs
     return Elasticsearch(
         hosts,
-        api_key=who.key or None,
-        basic_auth=(who.user, who.password) if who.user else None,
+        headers={"authorization": who.header} if who.header else {},
         ca_certs=ca or DEFAULT,
         request_timeout=REQUEST_S,
         max_retries=0,
@@ -113,47 +114,29 @@ def _action(error: ApiError) -> str:
 
 
 class Credentials(NamedTuple):
-    """Who we are: an API key, or a user and a password, or nobody."""
+    """Who we are, as the header `authorization` says it; empty for nobody."""
 
-    key: str = ""
-    user: str = ""
-    password: str = ""
-
-    @property
-    def secret(self) -> bool:
-        """Whether there is something that nobody on the way may read."""
-        return bool(self.key or self.password)
+    header: str = ""
 
     def __repr__(self) -> str:
         return "Credentials(***)"
 
 
 def credentials(environ: Mapping[str, str]) -> Credentials:
-    """Read who we are; raises `UserError` for half of it, or two."""
+    """Read who we are; raises `UserError` for half of it, two, or what no header can hold."""
     names = ("ELASTIC_API_KEY", "ELASTIC_USERNAME", "ELASTIC_PASSWORD")
-    who = Credentials(*(_secret(environ, name) for name in names))
-    if bool(who.user) != bool(who.password) or (who.key and who.user):
+    key, user, password = (_secret(environ, name) for name in names)
+    if bool(user) != bool(password) or (key and user):
         raise UserError(
             "environment: expected ELASTIC_API_KEY alone, or ELASTIC_USERNAME with ELASTIC_PASSWORD; got another choice"
         )
-    return who
-
-
-def check_address(setting: str, address: str, *, secret: bool) -> None:
-    """Raise `UserError` unless a setting holds an address, with TLS where a `secret` goes to another host."""
-    try:
-        parts = urlsplit(address)
-        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        parts, whole = urlsplit(""), False
-    if parts.username or parts.password:
-        raise UserError(
-            f"setting {setting}: expected no user in the address; set ELASTIC_USERNAME and ELASTIC_PASSWORD"
-        )
-    if not whole:
-        raise UserError(f"setting {setting}: expected an address as https://host:port, got {address!r}")
-    if secret and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise UserError(f"setting {setting}: expected https, since a key or password is sent to another host")
+    if not key.isascii() or " " in key:
+        raise UserError("ELASTIC_API_KEY: expected the key encoded, as Kibana shows it; got other signs than ASCII's")
+    if key:
+        return Credentials(f"ApiKey {key}")
+    if user:
+        return Credentials("Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
+    return Credentials()
 
 
 def check_ca(setting: str, ca: str) -> None:
@@ -163,10 +146,16 @@ def check_ca(setting: str, ca: str) -> None:
 
 
 def _secret(environ: Mapping[str, str], name: str) -> str:
+    """Return a secret; an error says what is wrong and never what it is."""
     file = environ.get(f"{name}_FILE")
     if file is None:
-        return environ.get(name, "")
-    try:
-        return Path(file).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{name}_FILE: expected a readable file: {type(error).__name__}") from None
+        text, where = environ.get(name, ""), name
+    else:
+        where = f"{name}_FILE"
+        try:
+            text = Path(file).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{where}: expected a readable file: {type(error).__name__}") from None
+    if not text.isprintable():  # of two lines, with a byte-order mark, or of bytes that are no text
+        raise UserError(f"{where}: expected one line of text alone, got signs that do not show")
+    return text

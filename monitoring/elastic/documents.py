@@ -62,7 +62,7 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
     """What a statement is about. `fault` says why one was refused; of that no more is shipped than where it stands.
 
     `measure` and `subject` are of a measure against an incident; `incident`, `assignee` and `verdict` of what somebody
-    did about one.
+    did about one. `signed_at` is when its signers say that they signed it.
     """
 
     verified: bool
@@ -76,15 +76,13 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
     assignee: str | None = None
     verdict: str | None = None
     version: int | None = None
+    signed_at: int | None = None
     expires_at: int | None = None
     origin: str
 
 
 class AuditDocument(msgspec.Struct, frozen=True, kw_only=True, rename={"timestamp": "@timestamp"}):
-    """A statement of model-releases or an act of incident-acts.
-
-    The time is the one that was signed, Kafka's of a refused one.
-    """
+    """A statement of model-releases or an act of incident-acts; the time is Kafka's."""
 
     timestamp: int
     ecs: Ecs = Ecs()

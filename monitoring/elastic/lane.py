@@ -8,13 +8,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from contracts.errors import InvalidRecord, UserError
+from contracts.refusals import said
 from monitoring.elastic.bulk import MAX_BYTES, Bulk, Document, Stopped
 from monitoring.elastic.records import Read, Reject, reject
 from monitoring.reader import good
@@ -30,13 +31,17 @@ _STOP_S = 20.0
 _FLUSH_S = 10.0
 _MEASURE_S = 1.0
 _ASK_S = 10.0
+_KNOWN_S = 30.0
 
 
 class Route(NamedTuple):
-    """What a lane ships. `from_beginning` reads the topics whole each time they are assigned, for who must know all."""
+    """What a lane ships: topics, by name, with their identity (see `Source`).
+
+    `from_beginning` reads them whole each time they are assigned, for who must know all.
+    """
 
     name: str
-    topics: tuple[str, ...]
+    topics: Mapping[str, str]
     new_read: Callable[[], Read]
     from_beginning: bool = False
 
@@ -49,6 +54,8 @@ class _Batch(NamedTuple):
 
 class Lane:
     """Ships one route until `stop` is set. `properties` are librdkafka's; `rejects` is the topic of what cannot be.
+
+    Each commit says of which topic it is, by its identity: the offsets of one that was made anew begin again at 0.
 
     It came round last at `turned_at`, of the monotonic clock.
     """
@@ -63,16 +70,19 @@ class Lane:
                 "group.id": group,
                 "enable.auto.commit": "false",
                 "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",
+                "auto.offset.reset": "error",  # so that records that are gone are told
+                "partition.assignment.strategy": "range",  # topics of one partition go to one lane
                 "fetch.wait.max.ms": "50",
             }
         )
         self._producer = Producer({**properties, "enable.idempotence": True, "acks": "all"})
         self._read: Read = route.new_read()
         self._batches: deque[_Batch] = deque()
+        self._starts: dict[tuple[str, int], int] = {}
         self._paused = False
         self.shipped = 0
         self.rejected = 0
+        self.gone = 0
         self.lag = 0
         self._measured_at = 0.0
         self.name = route.name
@@ -89,23 +99,58 @@ class Lane:
                 while not self._stop.is_set():
                     self.turned_at = time.monotonic()
                     self._pause_when_full()
-                    self._send(good(self._consumer.consume(AT_ONCE, _WAIT_S)), pool)
+                    self._send(good(self._kept(self._consumer.consume(AT_ONCE, _WAIT_S))), pool)
                     self._commit_done()
                     self._measure_lag()
                 self._finish()
             except Stopped:  # while Elasticsearch was away
                 return
+            except KafkaException as error:
+                why = said(error.args[0].name(), error.args[0].str())
+                raise UserError(f"lane {self.name}: expected the broker to answer, it said: {why}") from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             self._consumer.close()
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._forget(consumer, partitions)
-        if self._route.from_beginning:
-            for place in partitions:
-                place.offset = OFFSET_BEGINNING
-            consumer.assign(partitions)
+        self._starts = {(p.topic, p.partition): self._start(p) for p in consumer.committed(partitions, _KNOWN_S)}
+        consumer.assign([TopicPartition(*place, offset) for place, offset in self._starts.items()])
         log.info("assigned lane=%s partitions=%d", self._route.name, len(partitions))
+
+    def _start(self, committed: TopicPartition) -> int:
+        """Return where to begin: at what is committed, if that was of this topic and not of one that was before it."""
+        if self._route.from_beginning or committed.offset < 0:
+            return OFFSET_BEGINNING
+        if committed.metadata and committed.metadata != self._route.topics[committed.topic]:
+            log.warning("topic made anew topic=%s partition=%d: shipped whole", committed.topic, committed.partition)
+            return OFFSET_BEGINNING
+        return committed.offset
+
+    def _kept(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """Yield what came; where Kafka has deleted what was to come, tell how much and go on at the first that is left.
+
+        What a transaction puts between its records is counted with them.
+        """
+        for message in messages:
+            error = message.error()
+            if error is None or error.code() != KafkaError._AUTO_OFFSET_RESET:
+                yield message
+                continue
+            place, wanted = (message.topic() or "", message.partition() or 0), message.offset() or 0
+            first, _ = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=_KNOWN_S)
+            gone = max(0, first - max(0, wanted))
+            self.gone += gone
+            log.error("records gone before they were shipped topic=%s partition=%d records=%d", *place, gone)
+            self._go_on({place: first})
+
+    def _go_on(self, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Read some partitions on from other offsets, the others from where they are; after an error none can seek."""
+        positions = self._consumer.position(self._consumer.assignment())
+        read = {(p.topic, p.partition): p.offset for p in positions if p.offset >= 0}
+        self._starts |= read | dict(offsets)
+        self._consumer.assign([TopicPartition(*place, offset) for place, offset in self._starts.items()])
+        self._paused = False
 
     def _forget(self, _: Consumer, __: list[TopicPartition]) -> None:
         """Leave what is on its way to whoever has the partitions next: it will be sent again from the last commit."""
@@ -176,7 +221,8 @@ class Lane:
             self.shipped += batch.records - len(rejects)
             self.rejected += len(rejects)
         if positions:
-            offsets = [TopicPartition(*place, offset) for place, offset in positions.items()]
+            topics = self._route.topics
+            offsets = [TopicPartition(*place, offset, topics[place[0]]) for place, offset in positions.items()]
             try:
                 self._consumer.commit(offsets=offsets, asynchronous=asynchronous)  # type: ignore[call-overload]
             except KafkaException as error:  # partitions have moved or the broker is away: sent again, no harm done

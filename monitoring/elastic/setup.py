@@ -7,7 +7,7 @@ is left alone.
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from elasticsearch import ApiError, Elasticsearch, NotFoundError, TransportError
+from elasticsearch import ApiError, BadRequestError, Elasticsearch, NotFoundError, TransportError
 
 from contracts.errors import UserError
 from monitoring.elastic.client import explained
@@ -42,11 +42,13 @@ def set_up(client: Elasticsearch, names: Names, *, ilm: bool, keep_days: Mapping
 
 
 def require_setup(client: Elasticsearch, names: Names) -> None:
-    """Raise `UserError` unless Elasticsearch was set up, in whatever version, or what the client raises."""
-    if _read(client, "index", names.setup) is None:
+    """Raise `UserError` unless Elasticsearch was set up, by this version or a later one, or what the client raises."""
+    mark = _read(client, "index", names.setup)
+    if mark is None or _version(mark) < VERSION:
+        got = "it has none" if mark is None else f"it has version {_version(mark)}"
         raise UserError(
-            f"Elasticsearch: expected the templates of CardioSentry (index {names.setup}), it has none; run "
-            "`cardiosentry ship --setup`"
+            f"Elasticsearch: expected the templates of CardioSentry (index {names.setup}), of version {VERSION} or "
+            f"later, {got}; run `cardiosentry ship --setup`"
         )
 
 
@@ -65,7 +67,7 @@ def base_template() -> dict[str, Any]:
             "settings": {
                 "index.number_of_shards": 1,
                 "index.auto_expand_replicas": "0-1",
-                "index.mapping.total_fields.ignore_dynamic_beyond_limit": True,  # a label too many is not searchable
+                _LABELS_LIMIT: True,  # a label too many is not searchable
             }
         },
         "version": VERSION,
@@ -115,21 +117,43 @@ def _set_up(client: Elasticsearch, names: Names, *, ilm: bool, keep_days: Mappin
     for stream in STREAMS if ilm else ():
         body = {"policy": policy(_min_age(client, stream, names, keep_days))}
         yield _put(client, "policy", names.of(stream), body)
-    yield _put(client, "component", names.base, base_template())
+    yield _put_base(client, names)
+    current = []
     for stream in STREAMS:
-        component = component_template(stream, names, ilm=ilm)
-        done = _put(client, "component", names.of(stream), component)
-        if done.became == _REPLACED:  # what is new in this version is to be in the indices of today as well
-            fields = {name: part for name, part in component["template"]["mappings"].items() if name != "_meta"}
-            client.indices.put_mapping(index=names.pattern(stream), allow_no_indices=True, meta=_META, **fields)
+        done = _put(client, "component", names.of(stream), component_template(stream, names, ilm=ilm))
+        current += [] if done.became.startswith(_LEFT) else [stream]
         yield done
     for stream in STREAMS:
         yield _put(client, "template", names.of(stream), index_template(stream, names))
+    for stream in current:
+        _put_mapping(client, stream, names)
     mark = {
         "mappings": {"dynamic": "strict", "_meta": _META},
         "settings": {"index.number_of_shards": 1, "index.auto_expand_replicas": "0-1"},
     }
     yield _put(client, "index", names.setup, mark)
+
+
+def _put_base(client: Elasticsearch, names: Names) -> Done:
+    try:
+        return _put(client, "component", names.base, base_template())
+    except BadRequestError as error:
+        if _LABELS_LIMIT not in str(error.body):
+            raise
+        raise UserError("Elasticsearch: expected 8.13 or later, it does not know a setting of ours") from None
+
+
+def _put_mapping(client: Elasticsearch, stream: Stream, names: Names) -> None:
+    """Put what is new in this version into the indices of today as well, also where an earlier run was interrupted."""
+    try:
+        client.indices.put_mapping(
+            index=names.pattern(stream), allow_no_indices=True, meta=_META, **mapping(stream.document)
+        )
+    except BadRequestError:
+        raise UserError(
+            f"Elasticsearch: expected of every index {names.pattern(stream)} that a template of ours made it, one has "
+            "fields of other types; delete it or index it anew under our template, then run this again"
+        ) from None
 
 
 def _min_age(client: Elasticsearch, stream: Stream, names: Names, keep_days: Mapping[str, int]) -> str | None:
@@ -142,17 +166,18 @@ def _min_age(client: Elasticsearch, stream: Stream, names: Names, keep_days: Map
     return None if days is None else f"{days}d"
 
 
-_REPLACED = "replaced"
+_LEFT = "left alone"
+_LABELS_LIMIT = "index.mapping.total_fields.ignore_dynamic_beyond_limit"
 _Kind = Literal["policy", "component", "template", "index"]
 
 
 def _put(client: Elasticsearch, kind: _Kind, name: str, body: dict[str, Any]) -> Done:
     """Write one thing unless it is of a later version; one of the same version is written again as it should be."""
     found = _read(client, kind, name)
-    version = None if found is None else (found.get("_meta") or {}).get("version", 0)
+    version = None if found is None else _version(found)
     what = f"{kind} {name}"
     if version is not None and version > VERSION:
-        return Done(what, f"left alone: it is of version {version}, this is {VERSION}")
+        return Done(what, f"{_LEFT}: it is of version {version}, this is {VERSION}")
     match kind:
         case "policy":
             client.ilm.put_lifecycle(name=name, **body)
@@ -164,7 +189,13 @@ def _put(client: Elasticsearch, kind: _Kind, name: str, body: dict[str, Any]) ->
             client.indices.create(index=name, **body)
         case "index":
             client.indices.put_mapping(index=name, meta=_META)
-    return Done(what, "made" if version is None else "as before" if version == VERSION else _REPLACED)
+    return Done(what, "made" if version is None else "as before" if version == VERSION else "replaced")
+
+
+def _version(found: Mapping[str, Any]) -> int:
+    """Return the version that made a thing, 0 where it does not say."""
+    version = (found.get("_meta") or {}).get("version")
+    return version if isinstance(version, int) else 0
 
 
 def _read(client: Elasticsearch, kind: _Kind, name: str) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
+from contracts.errors import UserError
 from contracts.topics import INCIDENT_ACTS, MODEL_ALERTS, RELEASES, SECURITY_ALERTS, SHIP_REJECTS
 from monitoring.elastic.audit import Judge
 from monitoring.elastic.bulk import Bulk, Stopped, back_off
@@ -21,6 +22,7 @@ from monitoring.meters import Meters
 log = logging.getLogger("cardiosentry")
 
 _TOLD_S = 60.0
+_ASK_S = 30.0
 _HANGS_S = 60.0  # a lane waits for the broker a third as long at most
 _ALERTS = "alerts"
 
@@ -28,9 +30,9 @@ _ALERTS = "alerts"
 class Shipper:
     """Ships every topic under `prefix` but those that hold patients' features.
 
-    `identities` is the identity of each topic by its name (see `Source`), `new_judge` makes what judges model-releases
-    from its beginning. `group` stands before the lanes' names in their consumer groups. `beat` is called several times
-    a second while all lanes work, or wait for Elasticsearch.
+    `identities` asks for the identity of each topic by its name (see `Source`), `new_judge` makes what judges
+    model-releases from its beginning. `group` stands before the lanes' names in their consumer groups. `beat` is called
+    several times a second while all lanes work, or wait for Elasticsearch.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Shipper:
         *,
         prefix: str,
         group: str,
-        identities: Mapping[str, str],
+        identities: Callable[[], Mapping[str, str]],
         new_judge: Callable[[], Judge],
         meters: Meters,
         beat: Callable[[], None],
@@ -48,7 +50,8 @@ class Shipper:
         self._client, self._beat = client, beat
         self._names = Names(prefix)
         self.stop = threading.Event()
-        found = sources(prefix, identities)
+        self._ask, self._identities = identities, identities()
+        found = sources(prefix, self._identities)
         self._lanes = [
             Lane(
                 route,
@@ -63,6 +66,7 @@ class Shipper:
         self._failure: BaseException | None = None
         meters.add("cardiosentry_ship_records_total", lambda: {lane.name: lane.shipped for lane in self._lanes})
         meters.add("cardiosentry_ship_rejected_total", lambda: {lane.name: lane.rejected for lane in self._lanes})
+        meters.add("cardiosentry_ship_gone_total", lambda: {lane.name: lane.gone for lane in self._lanes})
         meters.add("cardiosentry_ship_lag_records", lambda: {lane.name: lane.lag for lane in self._lanes})
 
     def run(self) -> None:
@@ -71,7 +75,8 @@ class Shipper:
             self._wait_for_setup()
         except Stopped:
             return
-        threads = [threading.Thread(target=self._run, args=(lane,)) for lane in self._lanes]
+        works = [*(lane.run for lane in self._lanes), self._watch_topics]
+        threads = [threading.Thread(target=self._run, args=(work,)) for work in works]
         for thread in threads:
             thread.start()
         try:
@@ -93,9 +98,26 @@ class Shipper:
                 told = time.monotonic()
                 self._tell()
 
-    def _run(self, lane: Lane) -> None:
+    def _watch_topics(self) -> None:
+        """End once a topic was made anew: what is read of it has ids of the old one, as if it were there already.
+
+        Whoever comes next ships it from its first record, since the commits of before are of another topic (`Lane`).
+        """
+        while not self.stop.wait(_ASK_S):
+            try:
+                found = self._ask()
+            except UserError as error:  # as while it is deleted, or the broker away
+                log.warning("topics not known again_in_s=%.0f because=%r", _ASK_S, str(error))
+                continue
+            for name, identity in found.items():
+                if identity != self._identities[name]:
+                    raise UserError(
+                        f"topic {name}: expected the one of before, it was made anew; start the shipper again"
+                    )
+
+    def _run(self, work: Callable[[], None]) -> None:
         try:
-            lane.run()
+            work()
         except BaseException as error:
             self._failure = self._failure or error
             self.stop.set()
@@ -126,8 +148,7 @@ def _routes(found: Mapping[str, Source], prefix: str, names: Names, new_judge: C
     def new_read() -> Any:
         return reader(found, names, new_judge())
 
-    return (
-        Route(_ALERTS, alerts, new_read),
-        Route("records", rest, new_read),
-        Route("audit", audit, new_read, from_beginning=True),
-    )
+    def route(name: str, topics: Sequence[str], *, from_beginning: bool = False) -> Route:
+        return Route(name, {topic: found[topic].identity for topic in topics}, new_read, from_beginning)
+
+    return route(_ALERTS, alerts), route("records", rest), route("audit", audit, from_beginning=True)

@@ -25,7 +25,7 @@ from contracts.topics import (
 )
 from monitoring.elastic.documents import AuditDocument, GateDocument, PredictionDocument, QuarantineDocument
 
-VERSION = 1
+VERSION = 2
 """Of policies and templates together: raise it with every change of theirs, of a document or of a type."""
 
 MANAGED_BY = "cardiosentry"

@@ -8,7 +8,8 @@ from urllib.parse import quote, urlencode
 import urllib3
 
 from contracts.errors import UserError
-from monitoring.elastic.client import KEY_REFUSED, check_address, check_ca, credentials
+from monitoring.addresses import check_address
+from monitoring.elastic.client import KEY_REFUSED, LOGIN, check_ca, credentials
 
 REQUEST_S = 120.0
 _RIGHTS = "docs/kibana.md lists the rights"
@@ -19,16 +20,14 @@ class Kibana:
 
     def __init__(self, address: str, ca: str, space: str, environ: Mapping[str, str]) -> None:
         who = credentials(environ)
-        check_address("kibana", address, secret=who.secret)
+        check_address("kibana", address, login=LOGIN, secret=bool(who.header))
         check_ca("kibana_ca", ca)
         self._base = address.rstrip("/") + (f"/s/{quote(space, safe='')}" if space else "")
         self._space = space
         # Kibana refuses what may come from a page in a browser: it wants this header, whatever it holds.
         self._headers = {"kbn-xsrf": "cardiosentry", "accept": "application/json"}
-        if who.key:
-            self._headers["authorization"] = f"ApiKey {who.key}"
-        elif who.user:
-            self._headers |= urllib3.make_headers(basic_auth=f"{who.user}:{who.password}")
+        if who.header:
+            self._headers["authorization"] = who.header
         self._pool = urllib3.PoolManager(ca_certs=ca or None, retries=False, timeout=REQUEST_S)
 
     def get(self, path: str, query: Mapping[str, str | int]) -> dict[str, Any]:

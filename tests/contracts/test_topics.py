@@ -31,6 +31,10 @@ def test_events_and_outcomes_meet_in_one_worker() -> None:
     assert EVENTS.partitions == OUTCOMES.partitions == 0
 
 
+def test_when_a_person_signed_is_told_by_the_broker() -> None:
+    assert {topic.name for topic in TOPICS if topic.broker_time} == {RELEASES.name, INCIDENT_ACTS.name}
+
+
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_nothing_is_kept_without_end_by_accident(topic: Topic) -> None:
     assert topic.retention_ms >= 24 * 60 * 60 * 1000 or (

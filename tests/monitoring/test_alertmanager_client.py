@@ -92,7 +92,7 @@ def test_a_redirect_has_taken_nothing_and_is_not_followed(peer: Peer, status: in
 
 
 def test_a_password_goes_to_another_host_by_tls_alone() -> None:
-    with pytest.raises(UserError, match="expected https, since a password"):
+    with pytest.raises(UserError, match="expected https, since a key or password"):
         Alertmanager(["http://alertmanager.example:9093"], "ada:s3cret")
     Alertmanager(["http://localhost:9093", "https://alertmanager.example"], "ada:s3cret")
     Alertmanager(["http://alertmanager.example:9093"])
@@ -111,6 +111,12 @@ WRONG = {
     "no scheme": "localhost:9093",
     "a file": "file:///etc/passwd",
     "no host": "http://",
+    "half an address of IPv6": "http://[::1",
+    "a port that is none": "http://localhost:99999",
+    "a host with an empty part": "https://a..b:9093",
+    "a host that is not ASCII": "https://\u00e4..b:9093",
+    "a space in it": "http://localhost:9093/ x",
+    "a query": "http://localhost:9093/?tenant=s3cret",
     "a password in it": "http://ada:s3cret@localhost:9093",
 }
 

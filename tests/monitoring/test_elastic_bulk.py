@@ -79,14 +79,42 @@ def test_a_refused_document_costs_the_others_nothing_and_its_content_is_not_repe
     assert refused == (3, "document_parsing_exception at cardiosentry.missing")
 
 
-def test_a_full_cluster_is_waited_for_and_no_fault_of_a_document() -> None:
+OF_THE_CLUSTER = {
+    "one shard too many": ("validation_exception", "this action would add [2] shards, but this cluster has [1000]"),
+    "a closed index": ("index_closed_exception", "closed"),
+    "a pipeline that is missing": ("illegal_argument_exception", "pipeline with id [x] does not exist"),
+    "an error that we do not know": ("new_exception", "field [x]"),
+}
+
+
+@pytest.mark.parametrize(("kind", "reason"), OF_THE_CLUSTER.values(), ids=OF_THE_CLUSTER)
+def test_what_is_no_fault_of_a_document_is_waited_for(kind: str, reason: str) -> None:
     def answer(request: Request) -> tuple[int, Any]:
         first = len(server.requests) == 1
-        return taken(request, **({"id_0": (400, "validation_exception", "shards")} if first else {}))
+        return taken(request, **({"id_0": (400, kind, reason)} if first else {}))
 
     with sending(answer) as (server, bulk):
         assert bulk.send(DOCUMENTS) == []
     assert len(server.requests) == 2
+
+
+OF_A_DOCUMENT = {
+    "a field that is not mapped": ("strict_dynamic_mapping_exception", "introduction of [x] within [_doc] not allowed"),
+    "an earlier server": ("mapper_parsing_exception", "failed to parse"),
+    "a term too long": ("illegal_argument_exception", 'Document contains at least one immense term in field="x"'),
+    "a label too many": ("illegal_argument_exception", "Limit of total fields [1000] has been exceeded"),
+    "a label of another type": (
+        "illegal_argument_exception",
+        "mapper [labels.x] cannot be changed from type [a] to [b]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "reason"), OF_A_DOCUMENT.values(), ids=OF_A_DOCUMENT)
+def test_a_document_that_is_never_taken_does_not_hold_up_the_others(kind: str, reason: str) -> None:
+    with sending(lambda r: taken(r, id_3=(400, kind, reason))) as (server, bulk):
+        assert bulk.send(DOCUMENTS) == [(3, kind)]
+    assert len(server.requests) == 1
 
 
 def test_a_request_that_is_too_large_goes_in_halves() -> None:
@@ -154,7 +182,8 @@ def test_whatever_a_server_says_each_document_is_taken_or_refused_once(rounds: l
             turn = len(had[identity])
             status = rounds[turn][number] if turn < len(rounds) else 201
             had[identity].append(status)
-            statuses[identity.replace(":", "_")] = (status, "x" if status >= 300 else "", "")
+            kind = "" if status < 300 else "document_parsing_exception"
+            statuses[identity.replace(":", "_")] = (status, kind, "")
         return taken(request, **statuses)
 
     with sending(answer) as (_, bulk):

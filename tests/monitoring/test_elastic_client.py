@@ -1,5 +1,6 @@
 """Who we are comes from the environment or files alone, and is never shown."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ REFUSED = {
     "no address": (" , ", "", {}, "at least one address"),
     "no scheme": ("localhost:9200", "", {}, "expected an address as https"),
     "no port": ("https://elastic", "", {}, "expected an address as https"),
-    "a password in the address": ("https://ada:hidden@elastic:9200", "", {}, "no user in the address"),
+    "a password in the address": ("https://ada:hidden@elastic:9200", "", {}, "no user or password in the address"),
     "a key without TLS": ("http://elastic:9200", "", {"ELASTIC_API_KEY": "hidden"}, "expected https"),
     "one address of two without TLS": (
         "https://a:9200,http://b:9200",
@@ -30,6 +31,26 @@ REFUSED = {
     ),
     "a CA without TLS": ("http://localhost:9200", __file__, {}, "expected addresses of https with it"),
     "no CA file": ("https://a:9200", "missing.pem", {}, "elastic_ca"),
+    "a password in what is no address": ("https://ada:hidden@[::1", "", {}, "no user or password in the address"),
+    "a key of two lines": (
+        "https://a:9200",
+        "",
+        {"ELASTIC_API_KEY": "hidden\nhidden"},
+        "ELASTIC_API_KEY: expected one line",
+    ),
+    "a key with a byte-order mark": ("https://a:9200", "", {"ELASTIC_API_KEY": "\ufeffhidden"}, "expected one line"),
+    "a key in curly quotes": (
+        "https://a:9200",
+        "",
+        {"ELASTIC_API_KEY": "\u201chidden\u201d"},
+        "ELASTIC_API_KEY: expected",
+    ),
+    "a password of bytes that are no text": (
+        "https://a:9200",
+        "",
+        {"ELASTIC_USERNAME": "ada", "ELASTIC_PASSWORD": "hidden\udcff"},
+        "ELASTIC_PASSWORD: expected one line",
+    ),
     "no key file": ("https://a:9200", "", {"ELASTIC_API_KEY_FILE": "/missing"}, "ELASTIC_API_KEY_FILE"),
 }
 
@@ -43,13 +64,25 @@ def test_what_cannot_be_used_is_told_and_no_secret_with_it(
     assert "hidden" not in str(raised.value)
 
 
-def test_a_password_may_stand_in_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [("ship", "--setup"), ("kibana", "import")], ids=" ".join)
+def test_a_key_file_of_two_lines_is_told_in_one_sentence_without_it(tmp_path: Path, command: tuple[str, ...]) -> None:
+    (file := tmp_path / "key").write_text("c2VjcmV0\nc2VjcmV0\n")
+    address = "http://127.0.0.1:9200"
+    env = {"ELASTIC_API_KEY_FILE": str(file), "CARDIOSENTRY_ELASTIC": address, "CARDIOSENTRY_KIBANA": address}
+    run = run_command(*command, env=env)
+    assert run.returncode == 1
+    assert run.stderr == "error: ELASTIC_API_KEY_FILE: expected one line of text alone, got signs that do not show\n"
+
+
+@pytest.mark.parametrize("password", ["pass:word", "grün", "łódź"])
+def test_a_password_of_any_letters_may_stand_in_a_file(tmp_path: Path, password: str) -> None:
     file = tmp_path / "password"
-    file.write_text("pass:word\n")
+    file.write_text(f"{password}\n", "utf-8")
     environ = {"ELASTIC_USERNAME": "ada", "ELASTIC_PASSWORD_FILE": str(file)}
     with RecordingServer(lambda _: (200, {})) as server, connect(server.address, "", environ) as client:
         client.indices.get_mapping(index="a")
-    assert server.requests[0].headers["authorization"] == "Basic YWRhOnBhc3M6d29yZA=="
+    kind, _, encoded = server.requests[0].headers["authorization"].partition(" ")
+    assert (kind, base64.b64decode(encoded).decode()) == ("Basic", f"ada:{password}")
 
 
 @pytest.mark.parametrize("arguments", [["settings"], ["ship", "--setup"], ["ship", "gates", "missing"]], ids=" ".join)

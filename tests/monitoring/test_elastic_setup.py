@@ -1,8 +1,10 @@
 """What `ship --setup` asks of a server that has ILM, by its documented API, and what it leaves alone."""
 
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -106,10 +108,59 @@ def test_what_an_earlier_version_made_is_replaced_also_in_the_indices_of_today()
     with RecordingServer(documented) as server:
         list(became(server))
         _aged(documented, VERSION - 1)
+        server.requests.clear()
         again = list(became(server))
     assert {done.became for done in again} == {"replaced"}
+    assert {f"/{NAMES.pattern(stream)}/_mapping" for stream in STREAMS} <= mappings_put(server)
+
+
+def mappings_put(server: RecordingServer) -> set[str]:
     put = [request.path.partition("?")[0] for request in server.requests if request.method == "PUT"]
-    assert {f"/{NAMES.pattern(stream)}/_mapping" for stream in STREAMS} <= {path.replace("%2A", "*") for path in put}
+    return {unquote(path) for path in put if path.endswith("/_mapping")}
+
+
+def test_an_update_that_was_interrupted_is_finished_by_the_next_run() -> None:
+    documented = Documented()
+    away = False
+
+    def answer(request: Request) -> tuple[int, Any]:
+        if away and request.method == "PUT" and NAMES.of(STREAMS[0]) in request.path and "_mapping" in request.path:
+            return 503, {"error": {"type": "unavailable"}, "status": 503}
+        return documented(request)
+
+    with RecordingServer(answer) as server, connect(server.address, "", {}) as client:
+        list(became(server))
+        _aged(documented, VERSION - 1)
+        away = True
+        with pytest.raises(UserError, match="it said 503"):
+            list(became(server))
+        with pytest.raises(UserError, match=f"it has version {VERSION - 1}; run `cardiosentry ship --setup`"):
+            require_setup(client, NAMES)
+        away = False
+        server.requests.clear()
+        list(became(server))
+        assert {f"/{NAMES.pattern(stream)}/_mapping" for stream in STREAMS} <= mappings_put(server)
+        require_setup(client, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "expected"),
+    [
+        ("-base", "unknown setting [index.mapping.total_fields.ignore_dynamic_beyond_limit]", "expected 8.13 or later"),
+        ("/_mapping", "mapper [a] cannot be changed from type [long] to [date]", "site-cardiosentry-predictions-*"),
+    ],
+    ids=["an earlier server", "an index that no template made"],
+)
+def test_what_a_server_does_not_take_is_told(path: str, said: str, expected: str) -> None:
+    documented = Documented()
+
+    def answer(request: Request) -> tuple[int, Any]:
+        if request.method == "PUT" and request.path.partition("?")[0].endswith(path):
+            return 400, {"error": {"type": "illegal_argument_exception", "reason": said}, "status": 400}
+        return documented(request)
+
+    with RecordingServer(answer) as server, pytest.raises(UserError, match=re.escape(expected)):
+        list(became(server))
 
 
 def test_what_a_later_version_made_is_left_alone_and_told() -> None:

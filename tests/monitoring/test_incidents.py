@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cli.incident_view import runbook
-from cli.tables import escaped, print_json, print_table
+from cli.incident_view import moments, runbook
+from cli.tables import escaped, print_json, print_table, when
 from contracts.alerts import Rule, alert, stands_s
 from contracts.detection import Signals, SourceSignals
 from contracts.errors import ModelRejected
@@ -22,7 +22,7 @@ from models.trust import first_root
 from monitoring.incidents import KEPT_ALERTS, Acted, Incident, Told, gather, is_torn
 from stream_app.detectors.rates import Rates
 from stream_app.detectors.rules import load_rules
-from tests.models.signers import ADA, BOB, MALLORY, NOW_MS, ROBOT, root
+from tests.models.signers import ADA, BOB, MALLORY, NOW_MS, ROBOT, containment, root
 
 FLOOD = "event-flood"
 STANDS_MS = stands_s(FLOOD) * 1000
@@ -202,6 +202,16 @@ def test_what_somebody_did_who_left_stays_done_and_his_key_does_nothing_more() -
     later = replace(DONE, created_at=NOW_MS - 5)  # what it says of its time does not help
     with pytest.raises(ModelRejected, match="expected the signature of a person"):
         witnesses.verify(sign_act(later, BOB.key), NOW_MS)
+
+
+def test_a_timeline_is_in_the_order_of_kafka_whatever_time_a_signer_says() -> None:
+    log = ReleaseLog(TRUST)
+    log.read(containment(created_at=0), NOW_MS + 1)
+    id = only(gather([told(0)], [])).id
+    incident = only(gather([told(0), told(9)], [act(id, "acknowledge", 5)]))  # two hours later, by the signer's clock
+    found = moments(incident, log, NOW_MS + 10)
+    assert [each["what"] for each in found] == ["alert", "containment", "acknowledge", "alert"]
+    assert {each["when"] for each in found} == {when(NOW_MS)}
 
 
 def test_a_log_that_is_behind_does_not_bring_back_who_left() -> None:
