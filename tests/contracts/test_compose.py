@@ -39,7 +39,8 @@ BESIDE = ("ship", "notify", "console", "triggers")
 
 # What `deploy.init` makes for people on the host, and no container gets.
 FOR_PEOPLE = {
-    *("keys/reviewers.key", "keys/pseudonym.key", "keys/model-signing.pub", "elastic-ca.key", "kafka-ca.key"),
+    *("keys/reviewers.key", "keys/pseudonym.key", "keys/model-signing.key", "keys/model-signing.pub"),
+    *("keys/challenger-signing.pub", "elastic-ca.key", "kafka-ca.key"),
 }
 
 
@@ -185,9 +186,10 @@ def test_every_secret_is_for_a_container_or_for_people(made: Path) -> None:
 @pytest.mark.parametrize(
     ("secret", "holders"),
     [
-        ("keys/model-signing.key", {"triggers"}),
+        ("keys/model-signing.key", set()),
+        ("keys/challenger-signing.key", {"triggers"}),
         ("keys/pipeline.key", {"triggers"}),
-        ("keys/keyring.toml", {"worker"}),
+        ("keys/keyring.toml", {"worker", "triggers"}),
         ("keys/console.token", {"console"}),
         ("elastic.password", {"elasticsearch", "elastic-users", "elastic-setup", "kibana-setup"}),
         ("kafka-admin.pem", {"topics", "kafka-users", "rights"}),
