@@ -20,6 +20,7 @@ from benchmarks.options import parser
 from benchmarks.report import WIDTH, caption, context, write_json
 from cli.keyfiles import generate_keys
 from contracts.mac import SourceKey
+from contracts.releases import Contained
 from contracts.settings import Settings
 from contracts.topics import EVENTS, OUTCOMES, PREDICTIONS
 
@@ -64,7 +65,7 @@ def _collect(bootstrap: str, prefix: str, keys: Path, target: Path, number: int)
     settings = Settings(bootstrap=bootstrap, topic_prefix=prefix, keys=str(keys))
     before = psutil.Process().memory_info().rss
     started, cpu = time.perf_counter(), time.process_time()
-    report = collect_topics(settings, target, CollectPolicy(settle_s=0))
+    report = collect_topics(settings, target, CollectPolicy(settle_s=0), contained=Contained())
     seconds, cpu_s = time.perf_counter() - started, time.process_time() - cpu
     if report.facts["rows"] != number:
         raise RuntimeError(f"expected {number} rows, got {report.facts['rows']}")

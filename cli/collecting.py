@@ -18,6 +18,7 @@ from contracts.events import Event, Outcome, event_type
 from contracts.features import FeatureTable
 from contracts.heart_disease import HEART_DISEASE
 from contracts.mac import Keyring
+from contracts.releases import Contained
 from contracts.settings import Settings
 from contracts.topics import EVENTS, MODEL_ALERTS, OUTCOMES, PREDICTIONS, QUARANTINE, SECURITY_ALERTS, Topic
 from models.pipeline import groups, sealed
@@ -46,6 +47,7 @@ def collect_topics(
     directory: Path,
     policy: CollectPolicy,
     *,
+    contained: Contained,
     since_ms: int | None = None,
     until_ms: int | None = None,
     places: Places | None = None,
@@ -54,13 +56,15 @@ def collect_topics(
 ) -> Report:
     """Collect a snapshot into `directory`, an existing one, sealed for the pipeline's key in the key directory.
 
-    `since_ms` and `until_ms` bound the records of both inputs by their times in Kafka (epoch milliseconds; None: all
-    that is there), `places` names them by offset instead, as a snapshot's manifest does. `now_ms` is now, by default.
+    What is `contained` is left out, also what workers scored before it was. `since_ms` and `until_ms` bound the records
+    of both inputs by their times in Kafka (epoch milliseconds; None: all that is there), `places` names them by offset
+    instead, as a snapshot's manifest does. `now_ms` is now, by default.
     Raises `UserError` for a key, a topic or a broker that is not there, and for places that are deleted.
     """
     keys = Path(settings.keys)
     public = load_public_key(keys / sealed.PUBLIC_KEY_FILE, "pipeline's")
-    source = _Source(settings, read_keyring(keys, required=True), now_ms or time.time_ns() // 1_000_000, table)
+    keyring = read_keyring(keys, required=True)
+    source = _Source(settings, keyring, contained, now_ms or time.time_ns() // 1_000_000, table)
     found = places or source.places(since_ms, until_ms)
     touched = source.touched(policy)
     records = sum(end - start for partitions in found.values() for start, end in partitions.values())
@@ -112,16 +116,30 @@ class Quarantined:
 class _Source:
     """The topics of one system, read at `now_ms`."""
 
-    def __init__(self, settings: Settings, keyring: Keyring, now_ms: int, table: FeatureTable) -> None:
+    def __init__(
+        self, settings: Settings, keyring: Keyring, contained: Contained, now_ms: int, table: FeatureTable
+    ) -> None:
         # Records that are deleted while they are read must not be passed over in silence.
         self._properties = {**_READ_AHEAD, **client_properties(settings), "auto.offset.reset": "error"}
         self._prefix = settings.topic_prefix
         self.now_ms, self._features = now_ms, len(table.names)
         latest_ms = settings.max_future_s * 1000
         self._events: Decoder[Event] = Decoder(
-            event_type(table), "observed_at", keyring, require_mac=True, max_future_ms=latest_ms
+            event_type(table),
+            "observed_at",
+            keyring,
+            require_mac=True,
+            max_future_ms=latest_ms,
+            contained=lambda: contained,
         )
-        self._outcomes = Decoder(Outcome, "recorded_at", keyring, require_mac=True, max_future_ms=latest_ms)
+        self._outcomes = Decoder(
+            Outcome,
+            "recorded_at",
+            keyring,
+            require_mac=True,
+            max_future_ms=latest_ms,
+            contained=lambda: contained,
+        )
 
     def places(self, since_ms: int | None, until_ms: int | None) -> Places:
         """Return where the inputs' records of these times are, by topic without prefix."""

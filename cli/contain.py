@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cli.options import KEY_OPTION, REASON_OPTION, checked_source, setting_options
 from contracts.errors import UserError
+from contracts.identifiers import is_below
 from contracts.mac import KEYRING_FILE, Keyring
 from contracts.releases import EVERYTHING, Measure
 from contracts.settings import Settings
+
+if TYPE_CHECKING:
+    from models.release_log import MeasureEntry, ReleaseLog
 
 
 @click.group
@@ -37,6 +42,8 @@ def _act(function: Callable[..., None]) -> click.Command:
 def block(settings: Settings, source: str, reason: str, key: Path | None) -> None:
     """Send every record of SOURCE, and of all below it, to quarantine until it is unblocked.
 
+    Meanwhile `retrain` and `baseline` learn from none of its records, also not from those of before.
+
     \b
     Example:
       cardiosentry contain block st-mary/icu --reason "its pump repeats itself" --bootstrap localhost:9092
@@ -57,17 +64,30 @@ def block(settings: Settings, source: str, reason: str, key: Path | None) -> Non
 def unblock(settings: Settings, source: str, reason: str, key: Path | None) -> None:
     """Score SOURCE again; takes a person's key. What is in quarantine stays there.
 
+    A block of what is above SOURCE, or of what is below it, is a measure of its own and stays.
+
     \b
     Example:
       cardiosentry contain unblock st-mary/icu --reason "pump exchanged" --bootstrap localhost:9092
     """
-    _announce(settings, key, "block-source", checked_source(source), reason=reason, lifted=True)
+    log = _announce(settings, key, "block-source", checked_source(source), reason=reason, lifted=True)
+    others = [entry for entry in log.measures() if entry.statement.measure == "block-source"]
+    for entry in others:
+        if is_below(entry.statement.subject, (source,)):
+            click.echo(f"{entry.statement.subject} stays blocked, by a measure of its own: {_who_and_why(entry)}")
+    above = [entry for entry in others if is_below(source, (entry.statement.subject,))]
+    if above:
+        by = "; ".join(f"all of {entry.statement.subject} is blocked by {_who_and_why(entry)}" for entry in above)
+        ways = ", ".join(f"`cardiosentry contain unblock {entry.statement.subject}`" for entry in above)
+        raise UserError(f"{source} stays blocked: {by}; to score it again, with all beside it: {ways}")
 
 
 @_act
 @click.argument("key_id")
 def revoke_key(settings: Settings, key_id: str, reason: str, key: Path | None) -> None:
     """Send every record by the source key KEY_ID to quarantine; its source goes on with another key.
+
+    Meanwhile `retrain` and `baseline` learn from no record by it, also not from those of before.
 
     \b
     Example:
@@ -106,7 +126,7 @@ def thaw(settings: Settings, reason: str, key: Path | None) -> None:
 
     \b
     Example:
-      cardiosentry contain thaw --reason "ward 7 left out of collection" --bootstrap localhost:9092
+      cardiosentry contain thaw --reason "ward 7 is blocked and so left out" --bootstrap localhost:9092
     """
     _announce(settings, key, "freeze-retraining", EVERYTHING, reason=reason, lifted=True)
 
@@ -156,7 +176,8 @@ def _keyring(settings: Settings) -> Keyring:
 
 def _announce(
     settings: Settings, key: Path | None, measure: Measure, subject: str, *, reason: str, lifted: bool = False
-) -> None:
+) -> "ReleaseLog":
+    """Announce a measure or its end, unless that is so already; return the log with it."""
     from cli.releasing import announce, now_ms, read_releases, signing_key
     from models.release import sign_containment
 
@@ -165,7 +186,12 @@ def _announce(
     what = measure if subject == EVERYTHING else f"{measure} {subject}"
     if (log.in_force(measure, subject) is None) == lifted:
         click.echo(f"{what}: {'not ' * lifted}in force already")
-        return
+        return log
     statement = sign_containment(measure, subject, log, signer, lifted=lifted, reason=reason, now_ms=now_ms())
     announce(settings, log, statement)
     click.echo(f"{what}: {'lifted' if lifted else 'in force'}")
+    return log
+
+
+def _who_and_why(entry: "MeasureEntry") -> str:
+    return f"{', '.join(entry.signed_by)} ({entry.reason})"

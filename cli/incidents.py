@@ -6,13 +6,19 @@ from typing import Any, get_args
 import click
 import msgspec
 
-from cli.options import KEY_OPTION, setting_options
-from contracts.incidents import Act, IncidentAct, Verdict
+from cli.options import KEY_OPTION, TextOf, setting_options
+from contracts.incidents import NAME_CHARS, NOTE_CHARS, Act, IncidentAct, Verdict
 from contracts.settings import Settings
 
 _READ = ("bootstrap", "topic_prefix", "keys")
 _ANY = "0" * 12  # until the incident is found
-_NOTE = click.option("--note", default="", metavar="TEXT", help="For whoever reads it later; it is signed.")
+_NOTE = click.option(
+    "--note",
+    type=TextOf(NOTE_CHARS, least=0),
+    default="",
+    metavar="TEXT",
+    help="For whoever reads it later; it is signed.",
+)
 
 
 @click.group
@@ -112,7 +118,7 @@ def acknowledge(settings: Settings, incident: str, note: str, key: Path | None) 
 
 @command.command
 @click.argument("incident")
-@click.option("--to", required=True, metavar="NAME", help="Who is to look at it.")
+@click.option("--to", type=TextOf(NAME_CHARS), required=True, metavar="NAME", help="Who is to look at it.")
 @_NOTE
 @KEY_OPTION
 @setting_options(*_READ)
@@ -128,7 +134,7 @@ def assign(settings: Settings, incident: str, to: str, note: str, key: Path | No
 
 @command.command
 @click.argument("incident")
-@click.argument("text")
+@click.argument("text", type=TextOf(NOTE_CHARS))
 @KEY_OPTION
 @setting_options(*_READ)
 def note(settings: Settings, incident: str, text: str, key: Path | None) -> None:

@@ -26,6 +26,7 @@ def generate_keys(
 
     The keyring gets a key for each of `sources` that no key covers yet, and a newer one for each of `rotate`. `signer`
     is the name of the person who holds the signing key, by default the one who is logged in; `passphrase` encrypts it.
+    Beside it stands a key that no person holds, which signs what is retrained unattended.
     """
     from contracts.heart_disease import HEART_DISEASE
     from models import roots, sealing, sign
@@ -36,15 +37,31 @@ def generate_keys(
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield from _make(directory / sign.PRIVATE_KEY_FILE, lambda: sign.generate_signing_key(directory, passphrase))
+        # Not encrypted: what uses it runs unattended, and would have the passphrase beside it.
+        unattended = directory / sign.CHALLENGER_KEY_FILE
+        unknown = (directory / roots.ROOT_FILE).exists() and not unattended.exists()
         yield from _make(
-            directory / roots.ROOT_FILE,
-            lambda: roots.write_first_root(
-                directory,
-                KeyFile.load(directory / sign.PRIVATE_KEY_FILE, passphrase),
-                signer or getpass.getuser(),
-                HEART_DISEASE,
+            unattended,
+            lambda: sign.generate_signing_key(
+                directory, private_file=sign.CHALLENGER_KEY_FILE, public_file=sign.CHALLENGER_PUBLIC_FILE
             ),
         )
+        if unknown:
+            to = " ".join(f"--role {role}" for role in roots.RETRAINING_ROLES)
+            of = f"{roots.RETRAINING} --public-key {directory / sign.CHALLENGER_PUBLIC_FILE}"
+            add = f"cardiosentry trust add {of} {to} --unattended"
+            yield f"{directory / roots.ROOT_FILE}, which does not know {unattended.name} yet: `{add}`", False
+        else:
+            yield from _make(
+                directory / roots.ROOT_FILE,
+                lambda: roots.write_first_root(
+                    directory,
+                    KeyFile.load(directory / sign.PRIVATE_KEY_FILE, passphrase),
+                    signer or getpass.getuser(),
+                    HEART_DISEASE,
+                    KeyFile.load(unattended).public_key,
+                ),
+            )
         for private, public in (
             (quarantine.PRIVATE_KEY_FILE, quarantine.PUBLIC_KEY_FILE),
             (sealed.PRIVATE_KEY_FILE, sealed.PUBLIC_KEY_FILE),

@@ -27,10 +27,12 @@ def generate(directory: Path, sources: tuple[str, ...], signer: str, encrypt: bo
       cardiosentry keys generate keys --rotate st-mary/icu
     \b
     Who needs which:
-      model-signing.key   whoever releases models, nobody else   trust-root.json     every worker
-      reviewers.key       the reviewers of quarantined records   reviewers.pub       every worker
-      pipeline.key        whoever trains                         pipeline.pub        whoever collects
-      keyring.toml        workers; a producer, its own entry     pseudonym.key       producers
+      model-signing.key        whoever releases models, nobody else   trust-root.json     every worker
+      challenger-signing.key   what retrains unattended               console.token       the console
+      reviewers.key            the reviewers of quarantined records   reviewers.pub       every worker
+      pipeline.key             whoever trains                         pipeline.pub        whoever collects
+      keyring.toml             workers, whoever collects;             pseudonym.key       producers
+                               a producer, its own entry
     """
     from cli.keyfiles import generate_keys
     from cli.passphrase import ask

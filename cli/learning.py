@@ -41,7 +41,10 @@ class Learned:
 
 
 def live_champion(settings: Settings, log: ReleaseLog) -> LoadedModel:
-    """Return the champion that workers score with, verified as they verify it; raises `UserError`."""
+    """Return the champion that workers score with, verified as they verify it; raises `UserError`.
+
+    Its decoder refuses what is contained by `log`, whenever it was sent.
+    """
     releases = log.candidates("champion", now_ms=now_ms())
     if not releases:
         raise UserError("champion: expected one that is live, found none; release one by `cardiosentry release`")
@@ -55,6 +58,7 @@ def live_champion(settings: Settings, log: ReleaseLog) -> LoadedModel:
             keyring,
             require_mac=settings.require_mac,
             max_future_ms=settings.max_future_s * 1000,
+            contained=lambda: log.contained,
         ),
     )
     try:

@@ -8,8 +8,28 @@ import click
 
 from contracts.errors import UserError
 from contracts.identifiers import is_source
+from contracts.releases import TEXT_CHARS
 from contracts.settings import Settings, describe, is_secret
 from stream_app.configuration import read_settings
+
+
+class TextOf(click.ParamType):
+    """A text of at least `least` and at most `most` characters, as the statement that it is signed in wants it."""
+
+    name = "text"
+
+    def __init__(self, most: int, least: int = 1) -> None:
+        self._most, self._least = most, least
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not self._least <= len(value) <= self._most:
+            self.fail(f"expected {self._least} to {self._most} characters, got {len(value)}", param, ctx)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            self.fail("expected UTF-8, got something else", param, ctx)
+        return value
+
 
 _BOOLEAN = {"require_mac"}
 
@@ -104,7 +124,11 @@ SOURCES_OPTION = click.option(
     help="A source that publishes, site/ward/device; its key covers everything below it. Repeat it.",
 )
 SIGNER_OPTION = click.option(
-    "--signer", metavar="NAME", default="", help="Who holds the signing key [whoever is logged in]."
+    "--signer",
+    type=TextOf(TEXT_CHARS, least=0),
+    metavar="NAME",
+    default="",
+    help="Who holds the signing key [whoever is logged in].",
 )
 SOURCE_OPTION = click.option(
     "--source",
@@ -120,7 +144,11 @@ KEY_OPTION = click.option(
     "--key", type=click.Path(path_type=Path), metavar="PEM", help="The signing key [the one in --keys]."
 )
 REASON_OPTION = click.option(
-    "--reason", required=True, metavar="TEXT", help="Why, for whoever reads it at night; it is signed."
+    "--reason",
+    type=TextOf(TEXT_CHARS),
+    required=True,
+    metavar="TEXT",
+    help="Why, for whoever reads it at night; it is signed.",
 )
 DAYS_OPTION = click.option(
     "--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How long it may be loaded."

@@ -108,7 +108,10 @@ class Retraining:
     def _collect(self, workspace: Workspace) -> Report:
         directory = workspace.directory("collect")
         if self.csv is None:
-            return collect_topics(self.settings, directory, self.policy.collect, since_ms=self.since_ms)
+            contained = read_releases(self.settings).contained  # as it is when this step is done
+            return collect_topics(
+                self.settings, directory, self.policy.collect, contained=contained, since_ms=self.since_ms
+            )
         public = load_public_key(Path(self.settings.keys) / sealed.PUBLIC_KEY_FILE, "pipeline's")
         return collect_csv(self.csv, directory, public, self._log.trust, self.policy.collect, now_ms=now_ms())
 

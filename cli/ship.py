@@ -90,6 +90,8 @@ def logs(settings: Settings, files: tuple[BufferedReader, ...]) -> None:
 def gates(settings: Settings, runs: Path) -> None:
     """Ship what every gate found: each report.json below RUNS, where `retrain` left them.
 
+    A report that was shipped before changes nothing, so this may be called again and again.
+
     \b
     Example:
       cardiosentry ship gates runs
@@ -97,9 +99,11 @@ def gates(settings: Settings, runs: Path) -> None:
     from monitoring.elastic.files import gate_documents
     from monitoring.elastic.streams import Names
 
+    if not runs.is_dir():
+        raise UserError(f"{runs}: expected the directory of the runs of `retrain`, found none")
     reports = sorted(runs.glob("*/report.json"))
-    if not reports:
-        raise UserError(f"{runs}: expected report.json in a directory below it, found none")
+    if not reports:  # called by a timer, before the first run ended
+        click.echo(f"{runs}: no run in it has ended yet", err=True)
     names = Names(settings.topic_prefix)
     parts = (list(gate_documents(file.read_bytes(), str(file), names)) for file in reports)
     _ship_documents(settings, parts, "checks")

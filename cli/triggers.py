@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from cli.options import KEY_OPTION, POLICY_OPTION, RUNS_OPTION, SOURCE_OPTION, setting_options
+from cli.options import POLICY_OPTION, RUNS_OPTION, SOURCE_OPTION, setting_options
+from contracts.errors import UserError
 from contracts.settings import Settings
 
 
@@ -25,7 +26,12 @@ from contracts.settings import Settings
     show_default=True,
     help="Look for reasons this often.",
 )
-@KEY_OPTION
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="PEM",
+    help="A signing key that no person holds: a freeze binds no other.  [challenger-signing.key of --keys]",
+)
 @setting_options("bootstrap", "topic_prefix", "keys", "store", "pushgateway", "web_host", "metrics_port", "beat")
 def command(
     settings: Settings,
@@ -55,11 +61,16 @@ def command(
     from cli.retrain import Order
     from cli.triggering import Triggers, listen, read_secret
     from models.pipeline.policy import read_policy
-    from models.sign import PRIVATE_KEY_FILE
+    from models.sign import CHALLENGER_KEY_FILE
     from monitoring.meters import Meters
 
     text, policy = read_policy(policy_file)
-    path = key or Path(settings.keys) / PRIVATE_KEY_FILE
+    path = key or Path(settings.keys) / CHALLENGER_KEY_FILE
+    if key is None and not path.exists():
+        raise UserError(
+            f"{path}: expected the key that retrains unattended, found none; `cardiosentry keys generate "
+            f"{settings.keys}` makes it"
+        )
     order = Order(settings, text, source, runs, path, passphrase_of(path), since_days=since_days, join=False)
     meters = Meters()
     triggers = Triggers(order, policy.triggers, look_s, beating(settings.beat), meters)

@@ -6,9 +6,9 @@ from typing import Literal
 
 import click
 
-from cli.options import KEY_OPTION, setting_options
+from cli.options import KEY_OPTION, TextOf, setting_options
 from contracts.errors import UserError
-from contracts.releases import ROLES, Role, TrustRoot
+from contracts.releases import ROLES, TEXT_CHARS, Role, TrustRoot
 from contracts.settings import Settings
 
 
@@ -53,7 +53,7 @@ def show(settings: Settings) -> None:
 
 
 @command.command
-@click.argument("name")
+@click.argument("name", type=TextOf(TEXT_CHARS))
 @click.option("--public-key", type=click.Path(path_type=Path), required=True, metavar="PEM", help="Of a P-256 key.")
 @click.option(
     "--role", "roles", type=click.Choice(ROLES), multiple=True, help="What the signer may release; repeat it."
@@ -77,7 +77,8 @@ def add(
 
     \b
     Example:
-      cardiosentry trust add pipeline --public-key pipeline.pub --role shadow --role challenger --unattended
+      cardiosentry trust add Bob --public-key bob/model-signing.pub --role champion --may-revoke
+      cardiosentry trust add retraining --public-key keys/challenger-signing.pub --role challenger --unattended
     """
     from models.roots import with_signer
 
@@ -106,7 +107,7 @@ def remove(settings: Settings, name: str, key: Path | None) -> None:
 
     \b
     Example:
-      cardiosentry trust remove pipeline
+      cardiosentry trust remove retraining
     """
     from models.roots import without_signer
 

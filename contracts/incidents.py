@@ -24,6 +24,8 @@ NEXT: Mapping[State, Mapping[Act, State]] = {
 }
 """Which act leads where; an act that is not listed for a state does nothing there."""
 
+NAME_CHARS, NOTE_CHARS = 100, 2000
+
 IncidentId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{12}$")]
 
 
@@ -32,9 +34,9 @@ class IncidentAct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     incident: IncidentId
     act: Act
-    to: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    to: Annotated[str, msgspec.Meta(max_length=NAME_CHARS)] = ""
     verdict: Verdict | None = None
-    note: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+    note: Annotated[str, msgspec.Meta(max_length=NOTE_CHARS)] = ""
     created_at: Time
 
     def __post_init__(self) -> None:

@@ -35,7 +35,8 @@ FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 FileName = Annotated[str, msgspec.Meta(pattern=f"^{FILE_NAME.pattern}$")]
 KeyId = Sha256
 Version = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
-Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+TEXT_CHARS = 1000
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_CHARS)]
 
 
 class _Statement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,10 +1,11 @@
-"""Making trust roots: the first one, of one person, with which a system starts."""
+"""Making trust roots: the first one, of one person and what retrains unattended, with which a system starts."""
 
 import time
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from contracts.errors import ModelRejected, UserError
 from contracts.features import FeatureTable
@@ -14,19 +15,39 @@ from models.files import create
 from models.trust import MAX_ROOT_BYTES, Trust, first_root
 
 ROOT_FILE = "trust-root.json"
+RETRAINING = "retraining"
+"""The name of the signer that is nobody."""
+RETRAINING_ROLES: tuple[Role, ...] = ("challenger", "shadow")
 _DAYS = 365
 
 
-def make_first_root(key: KeyProvider, name: str, table: FeatureTable, *, now_ms: int) -> bytes:
-    """Return version 1 of a trust root: one person, who may release for every role, revoke, and sign the next root."""
+def make_first_root(
+    key: KeyProvider,
+    name: str,
+    table: FeatureTable,
+    *,
+    now_ms: int,
+    retraining: ec.EllipticCurvePublicKey | None = None,
+) -> bytes:
+    """Return version 1 of a trust root: one person, who may release for every role, revoke, and sign the next root.
+
+    The key `retraining` may release challengers and shadows, and nothing else. Raises `UserError` for a person of its
+    name.
+    """
+    if name == RETRAINING:
+        raise UserError(f"signer: expected a person's name, got {name}, as the key that retrains unattended is called")
     pem = public_pem(key.public_key).decode()
-    owner = Signer(name=name, kind="person", public_key=pem, roles=ROLES, may_revoke=True)
+    signers = {key_id(key.public_key): Signer(name=name, kind="person", public_key=pem, roles=ROLES, may_revoke=True)}
+    if retraining is not None:
+        signers[key_id(retraining)] = Signer(
+            name=RETRAINING, kind="unattended", public_key=public_pem(retraining).decode(), roles=RETRAINING_ROLES
+        )
     root = TrustRoot(
         version=1,
         created_at=now_ms,
         expires_at=now_ms + _DAYS * DAY_MS,
         feature_table=table_digest(table),
-        signers={key_id(key.public_key): owner},
+        signers=signers,
         roles={role: RolePolicy() for role in ROLES},
         root_signers=(key_id(key.public_key),),
     )
@@ -89,9 +110,12 @@ def sign_next(root: TrustRoot, key: KeyProvider, *, now_ms: int) -> bytes:
     return encode_envelope(seal(ROOT_TYPE, msgspec.json.encode(following), [key]))
 
 
-def write_first_root(directory: Path, key: KeyProvider, name: str, table: FeatureTable) -> None:
+def write_first_root(
+    directory: Path, key: KeyProvider, name: str, table: FeatureTable, retraining: ec.EllipticCurvePublicKey
+) -> None:
     """Write trust-root.json into `directory`, where none may be."""
-    create(directory / ROOT_FILE, make_first_root(key, name, table, now_ms=time.time_ns() // 1_000_000))
+    now_ms = time.time_ns() // 1_000_000
+    create(directory / ROOT_FILE, make_first_root(key, name, table, now_ms=now_ms, retraining=retraining))
 
 
 def read_root(directory: Path) -> Trust:

@@ -20,15 +20,25 @@ from models.files import create
 PRIVATE_KEY_FILE = "model-signing.key"
 PUBLIC_KEY_FILE = "model-signing.pub"
 
+CHALLENGER_KEY_FILE = "challenger-signing.key"
+"""Signs what is made unattended: no person's, it releases challengers and shadows alone."""
+CHALLENGER_PUBLIC_FILE = "challenger-signing.pub"
 
-def generate_signing_key(directory: Path, passphrase: bytes | None = None) -> tuple[Path, Path]:
+
+def generate_signing_key(
+    directory: Path,
+    passphrase: bytes | None = None,
+    *,
+    private_file: str = PRIVATE_KEY_FILE,
+    public_file: str = PUBLIC_KEY_FILE,
+) -> tuple[Path, Path]:
     """Write a new key pair into `directory` and return the paths (private, mode 0600; public).
 
     The private one is encrypted if there is a `passphrase`.
 
     Raises `UserError`, having written nothing, if either file is there: a key that is lost cannot be had again.
     """
-    private, public = directory / PRIVATE_KEY_FILE, directory / PUBLIC_KEY_FILE
+    private, public = directory / private_file, directory / public_file
     for path in (private, public):
         if os.path.lexists(path):
             raise UserError(f"{path}: expected no such file, got one that is there; move it away to make a new key")

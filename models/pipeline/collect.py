@@ -5,6 +5,7 @@ Every record that was read comes to a row or to one count of why not, the first 
 | event left out | because |
 |---|---|
 | a reason of quarantine (mac_wrong, …) | it is not authentic or cannot be read: a worker's own checks, made again |
+| blocked, one of these | its source is blocked or its key revoked now, whenever it was sent |
 | quarantined | a worker put it into quarantine |
 | changed | its id came with two contents, whichever is the true one |
 | repeated | the same event came before |

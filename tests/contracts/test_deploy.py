@@ -15,7 +15,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 def test_jenkins_calls_commands_and_targets_that_exist() -> None:
     text = (DEPLOY / "Jenkinsfile").read_text()
     (called,) = re.findall(r"\.venv/bin/cardiosentry (.*)'", text)
-    check_command(shlex.split(called.replace('"$KEYS"', "keys")))
+    check_command(shlex.split(called.replace("$KEYS", "keys")))
     makefile = (DEPLOY.parent / "Makefile").read_text()
     for target in re.findall(r"sh 'make (.*)'", text)[0].split():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

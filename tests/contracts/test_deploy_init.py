@@ -80,7 +80,7 @@ def test_the_keys_are_of_whom_they_are_asked_for(made: Path) -> None:
     assert {tuple(entry["sources"]) for entry in tomllib.loads((keys / "keyring.toml").read_text()).values()} == {
         ("st-mary/icu",)
     }
-    assert [signer.name for signer in read_root(keys).root.signers.values()] == ["Ada"]
+    assert [signer.name for signer in read_root(keys).root.signers.values()] == ["Ada", "retraining"]
 
 
 def test_kibana_has_the_password_that_its_user_gets(made: Path) -> None:

@@ -12,6 +12,7 @@ from cli.collecting import collect_topics
 from contracts.codec import encode
 from contracts.errors import UserError
 from contracts.heart_disease import HEART_DISEASE
+from contracts.releases import Contained
 from contracts.settings import Settings
 from contracts.topics import EVENTS, OUTCOMES, SECURITY_ALERTS
 from models.pipeline.check import Report
@@ -47,7 +48,7 @@ class System:
     def collect(self, directory: Path, **given: int | Places | None) -> tuple[Report, Snapshot]:
         settings = Settings(bootstrap=self.stream.bootstrap, topic_prefix=self.stream.prefix, keys=str(self.site.keys))
         directory.mkdir()
-        report = collect_topics(settings, directory, POLICY, **given)  # type: ignore[arg-type]
+        report = collect_topics(settings, directory, POLICY, contained=Contained(), **given)  # type: ignore[arg-type]
         key = PrivateKey.load(self.site.keys / PRIVATE_KEY_FILE, "pipeline's")
         return report, Snapshot.open(directory, "sha256:" + report.files[MANIFEST_FILE], key, HEART_DISEASE)
 

@@ -1,15 +1,20 @@
 """`cardiosentry contain` on a real Kafka: workers obey within seconds, nothing is lost, and all of it is audited."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from cli.learning import learn, live_champion
 from cli.main import cardiosentry
+from cli.releasing import read_releases
+from cli.retrain import EXIT_REFUSED
 from contracts.errors import UserError
 from contracts.reasons import Reason
+from contracts.settings import Settings
 from producers.sources import SourceRecord
 from tests.integration.stream import Patients, Stream
 from tests.support.broker import Broker
@@ -28,10 +33,13 @@ class System:
         own = Site(site.bundle, site.keys, directory / "store")
         self.stream, self.patients, self.site = Stream(kafka, prefix), Patients(own, seed=5), own
         self.serving = Serving(own, kafka.bootstrap, prefix, directory / "log")
-        self._options = ("--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, "--keys", str(own.keys))
+        self.settings = Settings(
+            bootstrap=kafka.bootstrap, topic_prefix=prefix, keys=str(own.keys), store=str(own.store)
+        )
+        self.options = ("--bootstrap", kafka.bootstrap, "--topic-prefix", prefix, "--keys", str(own.keys))
 
     def said(self, *arguments: str) -> str:
-        done = CliRunner().invoke(cardiosentry, [*arguments, *self._options])
+        done = CliRunner().invoke(cardiosentry, [*arguments, *self.options])
         assert done.exit_code == 0, done.output + str(done.exception)
         return done.output
 
@@ -40,6 +48,22 @@ class System:
         read = self.serving.text().count("release log offset=")
         self.said("contain", *arguments, "--reason", "a test")
         wait_for(lambda: self.serving.text().count("release log offset=") > read, OBEYED_S, self.serving.text)
+
+    def learned(self) -> set[str]:
+        """Return the sites of whose events a baseline would be made."""
+        champion = live_champion(self.settings, read_releases(self.settings))
+        learned = learn(self.settings, champion, 0, time.time_ns() // 1_000_000)
+        assert learned.read == len(learned.events) + learned.refused
+        return {source.split("/")[1] for source in learned.events.sources.astype(str)}
+
+    def collected(self, runs: Path) -> dict[str, int]:
+        """Return what a retrain says of its collection, which has too few rows to go on."""
+        arguments = ("retrain", "--runs", str(runs), "--store", self.settings.store, *self.options)
+        done = CliRunner().invoke(cardiosentry, arguments)
+        assert done.exit_code == EXIT_REFUSED, done.output + str(done.exception)
+        (account,) = runs.glob("*/collect/report.json")
+        facts: dict[str, int] = json.loads(account.read_bytes())["report"]["facts"]
+        return facts
 
     def score(self) -> dict[str, set[str]]:
         """Send events of every site; return the sites that were scored and, by reason, those in quarantine."""
@@ -90,6 +114,35 @@ def test_a_source_is_blocked_and_its_key_revoked_within_seconds_and_taken_back(s
         f"end of revoke-key {key}",
     ]
     assert all(each["signed by"] and each["reason"] == "a test" for each in trail[-4:])
+
+
+def test_nothing_is_learned_of_what_is_contained_even_if_it_was_scored_before(system: System, tmp_path: Path) -> None:
+    system.score()
+    assert system.learned() == {"cleveland", "hungary", "switzerland", "long-beach"}
+    system.contain("block", "synthetic/hungary")
+    assert system.learned() == {"cleveland", "switzerland", "long-beach"}
+    assert 0 < system.collected(tmp_path / "runs")["left out of patient-events, blocked"] < 200
+    system.contain("revoke-key", system.site.keyring.key_for("synthetic").key_id)
+    assert system.learned() == set()
+    assert system.collected(tmp_path / "more runs")["left out of patient-events, blocked"] == 200
+
+
+def test_whoever_unblocks_a_source_is_told_what_still_blocks_it_or_what_is_below_it(system: System) -> None:
+    hungary, site = ("synthetic/hungary", "--reason", "a pump"), ("synthetic", "--reason", "a theft")
+    system.said("contain", "block", *site)
+    system.said("contain", "block", *hungary)
+    for already in ("lifted", "not in force already"):
+        done = CliRunner().invoke(cardiosentry, ["contain", "unblock", *hungary, *system.options])
+        assert already in done.output
+        assert isinstance(done.exception, UserError), "it is not scored, so this is no success"
+        said = str(done.exception)
+        assert said.startswith("synthetic/hungary stays blocked: all of synthetic is blocked by ")
+        assert "(a theft)" in said
+        assert said.endswith("`cardiosentry contain unblock synthetic`")
+    system.said("contain", "block", *hungary)
+    said = system.said("contain", "unblock", *site)
+    assert "synthetic/hungary stays blocked, by a measure of its own" in said
+    assert "(a pump)" in said
 
 
 def test_a_worker_that_starts_later_obeys_too(system: System) -> None:

@@ -163,11 +163,14 @@ def test_the_scores_are_the_means_of_what_was_predicted(
     assert positive == sum(each.decision == "positive" for each in sent)
 
 
-def test_the_audit_panel_has_releases_acts_and_what_was_refused(asked: dict[str, list[dict[str, Any]]]) -> None:
+def test_the_audit_panel_has_releases_measures_acts_and_what_was_refused(
+    asked: dict[str, list[dict[str, Any]]],
+) -> None:
     found = counted(asked["audit"][0], "time", "action", "outcome")
     assert found == {
         ("release", "success"): 1,
         ("step", "success"): 1,
+        ("block-source", "success"): 1,
         ("acknowledge", "success"): 1,
         ("close", "success"): 1,
         ("refused", "failure"): 1,
@@ -211,7 +214,7 @@ SHOWN = {
     "models": ["1.0.0", "1.1.0 11111111"],
     "scores": ["mean probability", "mean anomaly"],
     "drift": ["drift", "quality"],
-    "audit": ["release", "acknowledge", "refused"],
+    "audit": ["release", "block-source", "acknowledge", "refused"],
 }
 
 

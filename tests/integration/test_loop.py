@@ -19,9 +19,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from cli.main import cardiosentry
 from cli.releasing import read_releases, release_bundle
 from contracts.events import DecodedPrediction
 from contracts.releases import Release
@@ -30,7 +28,7 @@ from contracts.topics import EVENTS, MODEL_ALERTS
 from models.dataset import DATA_FILE
 from models.metrics import figures, resample, summarise
 from models.pipeline.run import all_runs, read_run
-from models.sign import PRIVATE_KEY_FILE, generate_signing_key
+from models.sign import PRIVATE_KEY_FILE
 from models.train import train_bundle
 from producers.replay import replay
 from producers.sign import Signer
@@ -120,7 +118,7 @@ def under_load(hospital: Hospital, source: SyntheticPatients) -> AbstractContext
     return repeating(lambda: hospital.send(events(source.take(20, now_ms()))), 0.2)
 
 
-def triggers(settings: Settings, key: Path, policy_file: Path, directory: Path) -> CommandProcess:
+def triggers(settings: Settings, policy_file: Path, directory: Path) -> CommandProcess:
     (directory / "source").mkdir()
     (directory / "source" / "model.py").write_text("ANSWER = 42\n")
     arguments = {
@@ -131,20 +129,11 @@ def triggers(settings: Settings, key: Path, policy_file: Path, directory: Path) 
         "--runs": str(directory / "runs"),
         "--source": str(directory / "source"),
         "--policy": str(policy_file),
-        "--key": str(key),
         "--look-s": "1",
     }
     options = (part for option in arguments.items() for part in option)
     # A SIGKILL would leave the run that it began.
     return CommandProcess(directory / "triggers.log", "triggers", *options, leave=signal.SIGTERM)
-
-
-def trust_the_pipeline(settings: Settings, public: Path) -> None:
-    """Let the pipeline's key release challengers, and no champion."""
-    options = ("--bootstrap", settings.bootstrap, "--topic-prefix", settings.topic_prefix, "--keys", settings.keys)
-    signer = ("pipeline", "--public-key", str(public), "--role", "challenger", "--unattended")
-    done = CliRunner().invoke(cardiosentry, ["trust", "add", *signer, *options])
-    assert done.exit_code == 0, done.output
 
 
 def now_ms() -> int:
@@ -171,13 +160,11 @@ def test_another_hospitals_patients_come_to_a_model_that_knows_them(
         least_hours_between="0",
         least_precision="0.5",  # of these patients 41% are ill, of those that the limit is for 55%
     )
-    private, public = generate_signing_key(tmp_path / "pipeline")
     home, away = hospital.patients(cleveland, 1), hospital.patients(hungary, 2)
 
     with Serving(own, kafka.bootstrap, prefix, tmp_path / "log", workers=2) as serving:
         serving.start().wait_until_ready(2)
-        trust_the_pipeline(settings, public)
-        with triggers(settings, private, policy_file, tmp_path) as triggering:
+        with triggers(settings, policy_file, tmp_path) as triggering:
             visits = steadily(hospital, home, lambda sent: sent >= AT_HOME)
             stream.wait_until_worked_off(explain=serving.text)
             hospital.send(outcomes(visits))

@@ -34,6 +34,7 @@ from cli.releasing import read_releases
 from cli.topics import EXIT_DIFFERS
 from contracts.access import PROCESSES, WORKER, Acl, Process, rights
 from contracts.errors import UserError
+from contracts.releases import Contained
 from contracts.topics import (
     EVENTS,
     MODEL_ALERTS,
@@ -147,7 +148,7 @@ def test_a_reviewer_opens_what_is_quarantined(system: SecuredSystem) -> None:
 
 
 def test_retrain_collects_what_was_scored(system: SecuredSystem, worked: tuple[str, ...], tmp_path: Path) -> None:
-    report = collect_topics(system.settings("retrain"), tmp_path, POLICY)
+    report = collect_topics(system.settings("retrain"), tmp_path, POLICY, contained=Contained())
     assert report.facts[f"read of {EVENTS.name}"] == EVENTS_SENT
     assert 0 < int(report.facts["rows"] or 0) <= len(worked)
 

@@ -57,5 +57,5 @@ def test_keys_are_generated_encrypted_and_the_trust_root_is_signed(
     done = CliRunner().invoke(cardiosentry, ["keys", "generate", str(keys), "--encrypt", "--signer", "Ada"])
     assert done.exit_code == 0, done.output
     assert b"ENCRYPTED" in (keys / "model-signing.key").read_bytes()
-    assert [each.name for each in read_root(keys).root.signers.values()] == ["Ada"]
+    assert [each.name for each in read_root(keys).root.signers.values()] == ["Ada", "retraining"]
     shutil.rmtree(keys)

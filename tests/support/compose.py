@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,17 @@ class Service:
 
     @property
     def arguments(self) -> list[str]:
-        """What `cardiosentry` is called with, where the service runs it without a shell."""
-        return [] if "entrypoint" in self.given else list(self.given["command"])
+        """What `cardiosentry` is called with: by itself, or again and again by a shell."""
+        if "entrypoint" not in self.given:
+            return list(self.given["command"])
+        (looped,) = re.findall(r"cardiosentry ([^;]+);", self.given["command"][0])
+        return shlex.split(looped)
 
     @property
     def environment(self) -> dict[str, str]:
-        return {name: str(value) for name, value in self.given.get("environment", {}).items()}
+        """What stands for a variable of .env is its default."""
+        given = self.given.get("environment", {})
+        return {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", str(value)) for name, value in given.items()}
 
     @property
     def health(self) -> list[str]:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from click.testing import CliRunner
 
+from cli.main import cardiosentry
 from contracts.alerts import Alert, Rule, Severity, alert
 from contracts.codec import encode
 from contracts.incidents import IncidentAct
@@ -50,6 +52,7 @@ class Incidents:
         self._attack(kafka, site, directory)
         self._remember()
         self._act(KeyFile.load(site.keys / PRIVATE_KEY_FILE))
+        self._contain(site)
         self.shipped = Shipped(elastic.address, self.prefix).set_up()
         with Shipping(kafka.bootstrap, self.prefix, elastic.address, site.keys, directory / "ship") as shipping:
             for stream in _STREAMS:
@@ -93,6 +96,14 @@ class Incidents:
                 {"incident": "0" * 12, "act": act, "verdict": verdict, "created_at": at_ms}, IncidentAct
             )
             publish(self._bootstrap, self.prefix + INCIDENT_ACTS.name, [(sign_act(done, key), at_ms)])
+
+    def _contain(self, site: Site) -> None:
+        """Block a source as whoever is on duty does."""
+        about = ("--bootstrap", self._bootstrap, "--topic-prefix", self.prefix, "--keys", str(site.keys))
+        done = CliRunner().invoke(
+            cardiosentry, ["contain", "block", "synthetic/hungary", "--reason", "it repeats itself", *about]
+        )
+        assert done.exit_code == 0, done.output
 
     def _remember(self) -> None:
         """Write hours of alerts of every rule, some of which say that it is over, and of predictions."""

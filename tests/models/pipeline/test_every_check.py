@@ -19,6 +19,7 @@ import pytest
 
 from cli import retraining
 from cli.embedded import EmbeddedBroker
+from contracts.releases import Contained
 from contracts.settings import Settings
 from models.bundle import MANIFEST_FILE, MODEL_FILE
 from models.card_tables import HEADS
@@ -71,7 +72,9 @@ def told(done: Any) -> list[Any]:
 def too_little(run: Rehearsal) -> Said:
     """Four events: an alert touches two of them, and two outcomes of the third contradict each other."""
 
-    def collected(_: Settings, directory: Path, policy: CollectPolicy, *, since_ms: int | None) -> Report:
+    def collected(
+        _: Settings, directory: Path, policy: CollectPolicy, *, contained: Contained, since_ms: int | None
+    ) -> Report:
         old = NOW_MS - 3_600_000
         numbers = range(4)
         events = [SeenEvent(event(number, who=number, at_ms=old)) for number in numbers]
