@@ -165,6 +165,8 @@ CASES = [
     ),
     Case("ShipRejects", "one", metric("ship_rejected_total", "0x5 1x20", ',lane="audit"'), 10, True),
     Case("ShipRejects", "none", metric("ship_rejected_total", "7x25", ',lane="audit"'), 10, False),
+    Case("ShippingMissed", "some", metric("ship_gone_total", "0x5 800x20", ',lane="records"'), 10, True),
+    Case("ShippingMissed", "none", metric("ship_gone_total", "800x25", ',lane="records"'), 10, False),
     Case("PagesWait", "for ten minutes", metric("notify_waiting", "1x10"), 8, True),
     Case("PagesWait", "for a moment", metric("notify_waiting", "0 1 1 0x20"), 8, False),
     Case("ConsoleStale", "for ten minutes", metric("console_kafka_timestamp_seconds", "0+60x5 300x15"), 15, True),
