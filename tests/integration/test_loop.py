@@ -28,6 +28,7 @@ from contracts.topics import EVENTS, MODEL_ALERTS
 from models.dataset import DATA_FILE
 from models.metrics import figures, resample, summarise
 from models.pipeline.run import all_runs, read_run
+from models.roots import RETRAINING
 from models.sign import PRIVATE_KEY_FILE
 from models.train import train_bundle
 from producers.replay import replay
@@ -207,7 +208,7 @@ def challenger(settings: Settings, runs: Path, triggering: CommandProcess) -> tu
     (run,) = all_runs(runs)
     entry = read_releases(settings).entries[-1]
     assert isinstance(entry.statement, Release)
-    assert (entry.statement.role, entry.signed_by) == ("challenger", ("pipeline",))
+    assert (entry.statement.role, entry.signed_by) == ("challenger", (RETRAINING,))
     return run, entry.statement.digest
 
 

@@ -40,6 +40,7 @@ def test_outcomes_count_once_by_source_and_score_though_the_workers_die(
         for worker in serving.workers():
             worker.kill()
         wait_for(lambda: len({worker.pid for worker in serving.workers()} - before) == 2, 30, serving.text)
+        serving.wait_until_ready(workers=2)  # partitions that move later would have no event before their outcomes
         stream.produce(events[200:])  # every partition has one: whoever takes it over reads what came before
         stream.wait_until_worked_off(explain=serving.text)
         stream.produce(outcomes)
