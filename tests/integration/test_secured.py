@@ -291,7 +291,7 @@ def test_the_check_tells_what_is_missing_and_too_much_and_kafkas_own_command_put
     lacks = rights(WORKER, "User:second worker", prefix=system.prefix, group=system.group)
     assert [line for line in found.stdout.splitlines() if line.startswith("# ")][2:] == [
         *(f"# missing: {acl}" for acl in sorted(lacks)),
-        f"# too much: User:mallory may WRITE topic {system.prefix}… from 10.0.0.1",
+        f"# too much: User:mallory may WRITE topic {system.prefix}... from 10.0.0.1",
         f"# in the way: User:* may not ALL topic {topic} from 10.0.0.2",
     ]
     run_script(system, found.stdout, tmp_path)

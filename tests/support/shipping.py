@@ -97,7 +97,7 @@ class Shipped:
         except Exception:  # whatever a server that comes or goes answers: asked again
             return 0
 
-    def wait_for(self, stream: str, count: int, shipping: Shipping, timeout_s: float = 60) -> None:
+    def wait_for(self, stream: str, count: int, shipping: Shipping, timeout_s: float = 120) -> None:
         """Wait until a stream has that many documents."""
         wait_for(lambda: self.count(stream) >= count, timeout_s, lambda: f"{self.count(stream)} {shipping.text()}")
 
