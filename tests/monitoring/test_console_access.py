@@ -12,6 +12,8 @@ from monitoring.console.access import SESSION_S, Access
 
 TOKEN = "5f" * 32
 
+NO_TEXT = b"\xff".decode("utf-8", "surrogateescape")  # as a server has it of a header
+
 REQUESTS: dict[str, tuple[str, str, dict[str, str], bool]] = {
     # listening address, Host, further headers, allowed
     "this machine": ("127.0.0.1", "127.0.0.1:6080", {}, True),
@@ -38,7 +40,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str], bool]] = {
     "a session of no number": ("10.1.2.3", "console.example", {"cookie": "².x"}, False),
     "letters beyond ASCII": ("10.1.2.3", "console.example", {"authorization": "Bearer ä", "cookie": "ä"}, False),
     "bytes that are no text": (
-        *("10.1.2.3", "console.example", {"authorization": "Bearer \udcff", "cookie": "1.\udcff"}, False),
+        *("10.1.2.3", "console.example", {"authorization": f"Bearer {NO_TEXT}", "cookie": f"1.{NO_TEXT}"}, False),
     ),
 }
 
