@@ -48,7 +48,7 @@ REFUSED = {
     "a password of bytes that are no text": (
         "https://a:9200",
         "",
-        {"ELASTIC_USERNAME": "ada", "ELASTIC_PASSWORD": "hidden\udcff"},
+        {"ELASTIC_USERNAME": "ada", "ELASTIC_PASSWORD": b"hidden\xff".decode("utf-8", "surrogateescape")},
         "ELASTIC_PASSWORD: expected one line",
     ),
     "no key file": ("https://a:9200", "", {"ELASTIC_API_KEY_FILE": "/missing"}, "ELASTIC_API_KEY_FILE"),
