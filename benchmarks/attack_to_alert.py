@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.request import urlopen
 
 import msgspec
 import numpy as np
@@ -169,13 +169,14 @@ class System:
 
     def _view(self) -> None:
         """Read what the console tells a viewer."""
-        with urlopen(f"{self._console.url}/events") as answer:  # noqa: S310 - this machine
-            event = b""
-            for line in answer:
-                if line.startswith(b"event: "):
-                    event = line[7:].strip()
-                elif event == b"new" and line.startswith(b"data: "):
-                    self._note("console", ((shown["rule"], shown["labels"]) for shown in json.loads(line[6:])))
+        connection = HTTPConnection("127.0.0.1", self._console.port)
+        connection.request("GET", "/events")
+        event = b""
+        for line in connection.getresponse():
+            if line.startswith(b"event: "):
+                event = line[7:].strip()
+            elif event == b"new" and line.startswith(b"data: "):
+                self._note("console", ((shown["rule"], shown["labels"]) for shown in json.loads(line[6:])))
 
     def _search(self) -> None:
         """Ask Elasticsearch for the newest alerts."""
