@@ -6,7 +6,6 @@ the way of the alert. The search asks for no refresh. First behind a backlog of 
 ship.
 """
 
-import argparse
 import json
 import threading
 import time
@@ -23,7 +22,8 @@ from elasticsearch import ApiError
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.report import RESULTS, WIDTH, caption, context, write_json
+from benchmarks.options import results_parser
+from benchmarks.report import WIDTH, caption, context, write_json
 from benchmarks.rounds import say
 from contracts.topics import PREDICTIONS
 from monitoring.elastic.streams import SECURITY_STREAM
@@ -54,9 +54,7 @@ Delays = dict[str, list[float]]
 
 
 def main() -> None:
-    example = "python -m benchmarks.attack_to_alert --attacks 10 --backlog 100000"
-    arguments = argparse.ArgumentParser(description=__doc__, epilog=f"example: {example}")
-    arguments.add_argument("--results", type=Path, default=RESULTS, help="directory of the JSON (default: %(default)s)")
+    arguments = results_parser(__doc__, "python -m benchmarks.attack_to_alert --attacks 10 --backlog 100000")
     arguments.add_argument("--attacks", type=int, default=100, help="with and without backlog (default: %(default)s)")
     arguments.add_argument("--backlog", type=int, default=1_000_000, help="predictions (default: %(default)s)")
     arguments.add_argument("--rate", type=float, default=200, help="events/s meanwhile (default: %(default)s)")

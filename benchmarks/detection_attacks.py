@@ -143,7 +143,7 @@ class Rehearsal:
             since = (passed - began[0], (at_ms - began[1]) / 1000) if began else (0, 0.0)
             for signals in self._signals(pipelines, sent, at_ms):
                 for alert in watch.see(signals):
-                    alerts += alert.event.action != "ended"
+                    alerts += not alert.is_end
                     if began or not isinstance(source, WithAttack):
                         rules.setdefault(alert.rule.id, since)
             for principal, rule in calls.items():

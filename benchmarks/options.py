@@ -12,13 +12,19 @@ from benchmarks.report import PLOTS, RESULTS
 
 def parser(description: str | None, example: str, *, broker: bool = True) -> argparse.ArgumentParser:
     """Return a parser with the options for broker, if one is needed, model and output."""
-    built = argparse.ArgumentParser(description=description, epilog=f"example: {example}")
+    built = results_parser(description, example)
     if broker:
         built.add_argument("--bootstrap", help="a Kafka to use; without it one is started")
     built.add_argument("--bundle", type=Path, help="a signed model; without it one is trained")
     built.add_argument("--keys", type=Path, help="the directory of its keys and the keyring")
-    built.add_argument("--results", type=Path, default=RESULTS, help="directory of the JSON (default: %(default)s)")
     built.add_argument("--plots", type=Path, default=PLOTS, help="directory of the plot (default: %(default)s)")
+    return built
+
+
+def results_parser(description: str | None, example: str) -> argparse.ArgumentParser:
+    """Return a parser with the option for the figures alone, for what brings its own servers and model."""
+    built = argparse.ArgumentParser(description=description, epilog=f"example: {example}")
+    built.add_argument("--results", type=Path, default=RESULTS, help="directory of the JSON (default: %(default)s)")
     return built
 
 

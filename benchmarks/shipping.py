@@ -4,14 +4,12 @@ Ours reads its documents from Kafka, decodes and commits them; the helpers are g
 dicts.
 """
 
-import argparse
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -21,7 +19,8 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import parallel_bulk, streaming_bulk
 from rich.console import Console
 
-from benchmarks.report import RESULTS, WIDTH, caption, context, write_json
+from benchmarks.options import results_parser
+from benchmarks.report import WIDTH, caption, context, write_json
 from benchmarks.rounds import interleave
 from benchmarks.stats import ratio
 from contracts.topics import PREDICTIONS
@@ -44,9 +43,7 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 def main() -> None:
-    example = "python -m benchmarks.shipping --documents 20000 --rounds 1"
-    arguments = argparse.ArgumentParser(description=__doc__, epilog=f"example: {example}")
-    arguments.add_argument("--results", type=Path, default=RESULTS, help="directory of the JSON (default: %(default)s)")
+    arguments = results_parser(__doc__, "python -m benchmarks.shipping --documents 20000 --rounds 1")
     arguments.add_argument("--documents", type=int, default=100_000, help="a round (default: %(default)s)")
     arguments.add_argument("--rounds", type=int, default=5, help="(default: %(default)s)")
     options = arguments.parse_args()

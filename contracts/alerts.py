@@ -96,6 +96,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, rename={"timestamp": "@ti
     message: str
     labels: dict[str, str] = {}
 
+    @property
+    def is_end(self) -> bool:
+        """Whether it says that what was told is over."""
+        return self.event.action == "ended"
+
 
 def alert(
     rule: Rule,

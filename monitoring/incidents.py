@@ -89,7 +89,7 @@ class Incident:
 
     def is_over(self, now_ms: int) -> bool:
         """Whether what it tells of has ended: its rule says so, or has not told again."""
-        return self.last.alert.event.action == "ended" or now_ms > self.last.at_ms + stands_s(self.rule) * 1000
+        return self.last.alert.is_end or now_ms > self.last.at_ms + stands_s(self.rule) * 1000
 
     def tell(self, told: Told) -> None:
         """Take an alert of it."""
@@ -126,7 +126,7 @@ def gather(alerts: Iterable[Told], acts: Sequence[Acted]) -> list[Incident]:
     under_way: dict[tuple[str, str], Incident] = {}
     seen: set[tuple[str, bool]] = set()
     for told in alerts:
-        event_id, ended = told.alert.event.id, told.alert.event.action == "ended"
+        event_id, ended = told.alert.event.id, told.alert.is_end
         if isinstance(event_id, str):
             if (event_id, ended) in seen:
                 continue
@@ -165,7 +165,7 @@ def subject_of(alert: Alert) -> str:
 def _goes_on(incident: Incident, told: Told) -> bool:
     if any(told.at_ms > closed_ms for closed_ms in incident.closings_ms):
         return False
-    ended = incident.last.alert.event.action == "ended"
+    ended = incident.last.alert.is_end
     return not ended and told.at_ms <= incident.last.at_ms + stands_s(incident.rule) * 1000
 
 

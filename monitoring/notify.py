@@ -114,7 +114,7 @@ class OpenAlerts:
             now.until_ms = max(before.until_ms, now.until_ms)
             now.count = before.count + 1
             now.taken_ms = before.taken_ms
-        if told.event.action == "ended":
+        if told.is_end:
             now.until_ms, now.ended = at_ms, True
             now.count = max(1, now.count - 1)
         self._open[key] = now

@@ -96,7 +96,7 @@ class Tally:
     def alerted(self, value: bytes, now_s: float) -> None:
         """Note an alert that was read at `now_s`, by the clock of `attack_began`; what ended is none."""
         alert = self._alert(value)
-        if alert.event.action == "ended":
+        if alert.is_end:
             return
         first = self.alerts.get(alert.rule.id)
         if first is None:

@@ -148,7 +148,7 @@ def create_app(settings: Settings, slot: int = 0) -> CardioSentryApp:
     write_alert = alert_writer(kafka_properties(settings), settings.topic_prefix + SECURITY_ALERTS.name)
 
     def tell(alert: Alert) -> None:
-        if alert.event.action != "ended":
+        if not alert.is_end:
             telemetry.alerted(alert.rule.id)
         write_alert(encode(alert))
 

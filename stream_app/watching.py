@@ -53,7 +53,7 @@ class SignalPipeline:
             for found in self._watched(watch, batch.keys[rows], batch.values[rows], now_ms):
                 topic, key = (MODEL_ALERTS, "model") if "model" in found.labels else (SECURITY_ALERTS, "source")
                 result.outputs.setdefault(topic.name, []).append((found.labels[key].encode(), encode(found)))
-                if found.event.action != "ended":
+                if not found.is_end:
                     result.alerts[found.rule.id] = result.alerts.get(found.rule.id, 0) + 1
             if self._since_state.is_long:
                 self._since_state = _Stretch()

@@ -42,11 +42,7 @@ class Touched:
             if _NOT_WRITTEN in alert.labels:
                 spans.setdefault(EVERYBODY, []).append((at_ms if last_ms is None else last_ms, at_ms))
             last_ms = at_ms
-            if (
-                alert.event.action == "ended"
-                or alert.rule.id in untouching
-                or not (source := alert.labels.get("source"))
-            ):
+            if alert.is_end or alert.rule.id in untouching or not (source := alert.labels.get("source")):
                 continue
             self.count += 1
             self.row_ids.update(map(row_id, alert.labels.get("samples", "").split()))

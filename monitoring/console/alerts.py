@@ -62,7 +62,7 @@ class Alerts:
             return None
         key = place if isinstance(alert.event.id, msgspec.UnsetType) else _cut(alert.event.id)
         before = self._shown.pop(key, None)
-        ended = alert.event.action == "ended"
+        ended = alert.is_end
         technique = alert.threat.technique if alert.threat else None
         shown = ShownAlert(
             key,

@@ -93,7 +93,7 @@ class Rates:
                 alerts += self._sent(source, count, window, signals.at)
         if window > self._window:
             self._window = window
-            alerts += self._missed(signals.at, room - sum(found.event.action != "ended" for found in alerts))
+            alerts += self._missed(signals.at, room - sum(not found.is_end for found in alerts))
         return alerts
 
     def _sent(self, source: str, count: int, window: int, at_ms: int) -> list[Alert]:

@@ -124,7 +124,7 @@ class Watch:
         """Return those of the alerts that are to be written. An end is: without it what was told would stand on."""
         alerts: list[Alert] = []
         for each in found:
-            if each.event.action != "ended":
+            if not each.is_end:
                 if self._written >= _ALERTS_A_MINUTE:
                     self._unwritten += 1
                     continue
