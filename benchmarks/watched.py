@@ -27,7 +27,7 @@ from benchmarks.report import WIDTH, caption, context, write_json
 from benchmarks.rounds import interleave, say
 from contracts.topics import EVENTS
 from tests.support.console import ConsoleProcess
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.repeating import repeating
 from tests.support.serving import get
 from tests.support.site import Site

@@ -16,9 +16,9 @@ from tests.support.alertmanager import AlertmanagerServer
 from tests.support.compose import PLAIN, SECURE, initialise, services
 from tests.support.composed import Composed, ComposedKafka
 from tests.support.elastic import ElasticServer
-from tests.support.kafka import KafkaUnavailable, free_ports
+from tests.support.kafka import KafkaUnavailable
+from tests.support.ports import free_ports
 from tests.support.prometheus import Prometheus, Pushgateway, all_found
-from tests.support.serving import consecutive_free_ports
 from tests.support.site import Site
 from tests.support.tls import tls_before
 from tests.support.waiting import wait_for
@@ -67,7 +67,7 @@ def test_everything_comes_up_and_ends(
     tmp_path: Path,
 ) -> None:
     found = services(SECURE if broker.secure else PLAIN)
-    first, (console, *metrics) = consecutive_free_ports(2), free_ports(5)
+    first, second, console, *metrics = free_ports(7)
     addresses = {
         **broker.addresses,
         "https://elasticsearch:9200": elastic_tls,
@@ -75,7 +75,7 @@ def test_everything_comes_up_and_ends(
         "pushgateway:9091": pushgateway.address,
         **{f"--metrics-port={6081 + at}": f"--metrics-port={port}" for at, port in enumerate(metrics)},
         "127.0.0.1:6066": f"127.0.0.1:{first}",
-        "127.0.0.1:6067": f"127.0.0.1:{first + 1}",
+        "127.0.0.1:6067": f"127.0.0.1:{second}",
         "127.0.0.1:6080": f"127.0.0.1:{console}",
     }
     prefix = f"compose-{'secure' if broker.secure else 'plain'}-"

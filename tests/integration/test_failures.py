@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from cli.main import cardiosentry
 from tests.integration.stream import Patients, Stream
 from tests.support.broker import Broker
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.process import ROOT, launched, run_command
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for

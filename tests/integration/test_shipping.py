@@ -34,7 +34,7 @@ from stream_app.logs import EcsFormatter
 from tests.chaos.shipping import chaos
 from tests.support.broker import Broker
 from tests.support.elastic import ElasticServer
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.process import run_command
 from tests.support.reading import read_topic
 from tests.support.serving import get

@@ -25,7 +25,7 @@ from producers.replay import replay
 from producers.sign import Signer
 from tests.integration.stream import Stream
 from tests.support.broker import Broker
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.process import CommandProcess
 from tests.support.serving import get
 from tests.support.site import Site, release

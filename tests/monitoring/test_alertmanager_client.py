@@ -11,7 +11,7 @@ import pytest
 from contracts.errors import RetryableError, UserError
 from monitoring.notify import Posted
 from monitoring.notify_alertmanager import Alertmanager
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 
 
 class Peer(ThreadingHTTPServer):

@@ -4,7 +4,7 @@ import pytest
 
 from contracts.errors import UserError
 from monitoring.meters import Meters
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.serving import get
 
 

@@ -13,7 +13,7 @@ from contracts.settings import Settings
 from models.pipeline.check import Check, Report, Verdict
 from models.pipeline.run import Done, RunFile, Workspace
 from monitoring.pushgateway import JOB
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.prometheus import Pushgateway
 from tests.support.serving import get
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.server import Server
 from tests.support.serving import get
 

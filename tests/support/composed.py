@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.compose import ROOT, Service
-from tests.support.kafka import KafkaServer, free_ports, java
+from tests.support.kafka import KafkaServer, java
+from tests.support.ports import free_ports
 from tests.support.process import CommandProcess, command, environment, launched, run_command
 from tests.support.waiting import wait_for
 

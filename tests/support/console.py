@@ -10,7 +10,7 @@ from typing import Self
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.process import CommandProcess
 from tests.support.serving import get
 from tests.support.site import Site

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.server import Server
 from tests.support.serving import get
 

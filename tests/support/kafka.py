@@ -7,10 +7,8 @@ The jars are fetched once into `.cache/`; after that a start takes a few seconds
 """
 
 import contextlib
-import random
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,6 +16,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.support.ports import free_ports
 from tests.support.server import Server
 
 VERSION = "4.1.0"
@@ -27,10 +26,6 @@ CACHE = Path(__file__).parents[2] / ".cache" / f"kafka-{VERSION}"
 # One cluster a server, so that every one of them may have the same id and be formatted once, in the cache: 2.4 s less
 # for every start.
 _CLUSTER_ID = "AAAAAAAAQACAAAAAAAAAAQ"
-
-# Ports come from below Linux's ephemeral range (32768 upwards): a client that keeps calling a stopped broker's port
-# from that range may be given the same port for its own end, connect to itself and keep the broker from coming back.
-_PORTS = range(20000, 32000)
 
 # The short broker session is for the crash tests: after a SIGKILL the controller admits the broker again only when its
 # former session has run out, 9 s by default.
@@ -158,19 +153,3 @@ def _run(*command: str) -> None:
         raise KafkaUnavailable(
             f"{command[0]} failed with exit code {done.returncode}: {done.stdout}{done.stderr}".strip()
         )
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody is bound to, below the range of clients' own ends."""
-    found: list[int] = []
-    for port in random.sample(_PORTS, len(_PORTS)):
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise RuntimeError(f"expected {count} free ports from {_PORTS.start} to {_PORTS.stop}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.server import Server
 from tests.support.serving import get
 

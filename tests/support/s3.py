@@ -20,7 +20,7 @@ from minio.commonconfig import COMPLIANCE
 from minio.objectlockconfig import DAYS, ObjectLockConfig
 from urllib3 import PoolManager, Retry
 
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.server import Server
 
 VERSION = "v1.8.0"

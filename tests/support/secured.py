@@ -15,7 +15,8 @@ from confluent_kafka.admin._scram import (
 )
 
 from deploy.certificates import Authority
-from tests.support.kafka import SETTINGS, KafkaServer, free_ports
+from tests.support.kafka import SETTINGS, KafkaServer
+from tests.support.ports import free_ports
 
 MECHANISM = "SCRAM-SHA-512"
 _BROKER = "broker"

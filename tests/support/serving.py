@@ -3,7 +3,6 @@
 import contextlib
 import re
 import signal
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Self
 
 import psutil
 
-from tests.support.kafka import free_ports
+from tests.support.ports import free_ports
 from tests.support.process import CommandProcess
 from tests.support.site import Site, release
 from tests.support.waiting import wait_for
@@ -39,7 +38,7 @@ class Serving(CommandProcess):
         self, site: Site, bootstrap: str, prefix: str, log: Path, *, released: bool = False, **options: str | int | bool
     ) -> None:
         self._release: Callable[[], None] | None = None if released else partial(release, site, bootstrap, prefix)
-        self.web_port = consecutive_free_ports(_MAX_WORKERS)
+        self.web_port, *_ = free_ports(_MAX_WORKERS)
         state = str(log.with_name(f"{log.name}-state"))
         defaults = {
             "store": str(site.store),
@@ -116,25 +115,6 @@ def get(url: str) -> tuple[int, str]:
         return error.code, error.read().decode()
     except OSError:
         return 0, ""
-
-
-def consecutive_free_ports(count: int) -> int:
-    """Return the first of `count` ports in a row that nobody listens on."""
-    while True:
-        (first,) = free_ports(1)
-        if all(is_free(first + number) for number in range(1, count)):
-            return first
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody is bound to `port`."""
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _runs(process: psutil.Process) -> bool:
