@@ -5,7 +5,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 GITLEAKS := 8.30.1
 OSV_SCANNER := 1.9.2
-DEBIAN := chromium prometheus prometheus-alertmanager prometheus-pushgateway
+DEBIAN := chromium kcat prometheus prometheus-alertmanager prometheus-pushgateway
 GO_INSTALL := GOBIN=$(CURDIR)/.cache/tools go install -ldflags
 INSTALL := $(UV) pip install -q --python $(BIN)/python
 
@@ -139,9 +139,9 @@ $(UV): requirements-uv.lock
 	$(GO_INSTALL) "-s -w -X github.com/zricethezav/gitleaks/v8/version.Version=$(GITLEAKS)" github.com/zricethezav/gitleaks/v8@v$(GITLEAKS)
 	@touch $@
 
-# Servers and the browser of the tests. Where they are missing and we may not install them, their tests say so and skip.
-.cache/debian:
-	@if ! (command -v chromium && command -v promtool && command -v prometheus-alertmanager && \
+# Servers, kcat and the browser of the tests. Where they are missing and we may not install them, their tests say so and skip.
+.cache/debian: Makefile
+	@if ! (command -v chromium && command -v kcat && command -v promtool && command -v prometheus-alertmanager && \
 	  command -v prometheus-pushgateway) >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null; fi
 	@mkdir -p .cache && touch $@

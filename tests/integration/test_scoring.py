@@ -13,6 +13,7 @@ import pytest
 from contracts.mac import MAC_HEADER
 from contracts.metrics import METRICS
 from producers.sources import SourceRecord
+from tests.conftest import cannot_run
 from tests.integration.stream import Patients, Stream
 from tests.support.broker import Broker
 from tests.support.process import ROOT
@@ -67,7 +68,7 @@ def test_an_event_without_a_mac_is_scored_once_as_not_authenticated_where_that_i
 
 def test_the_documented_kcat_line_gives_one_prediction(lenient: System, tmp_path: Path) -> None:
     if shutil.which("kcat") is None:
-        pytest.skip("kcat not found on PATH")
+        cannot_run("not found on PATH", "kcat")
     stream = lenient.stream
     script = re.search(r"## Publish one event with kcat.*?```sh\n(.*?)```", consuming(), re.DOTALL)
     assert script
