@@ -21,7 +21,10 @@ _STREAMS = 2000
 _STREAM_WINDOWS = 320
 _SETTLED = 64  # windows until the detector's memory is full: alarms come at an even rate from here
 _LEVELS = np.linspace(0.02, 0.99, 40)
-_DIGITS = 6  # so that the last bits of a sum do not change the bundle's digest
+# So that the last bits of a sum, which are another processor's or another number of threads' own, do not change the
+# bundle's digest: thresholds, which are no surer than to 1%, would change one in a hundred by their sixth digit.
+_DIGITS = 6
+_STEP = 0.001
 
 
 def null_distributions(
@@ -122,5 +125,6 @@ def _thresholds(highest: npt.NDArray[np.floating]) -> Floats:
         rate = (waiting[_SETTLED - 1] - waiting[-1]) / max(waiting[_SETTLED - 1 : -1].sum(), 1e-12)
         spacing.append(1 + waiting.sum() + (waiting[-1] / rate if rate > 0 else 0.0))
     found = np.interp(np.log(SPACINGS), np.log(np.maximum.accumulate(spacing)), levels)
-    rising: Floats = np.maximum.accumulate(found) + 1e-4 * np.arange(len(SPACINGS))
+    steps = _STEP * np.arange(len(SPACINGS))  # so that they rise
+    rising: Floats = np.maximum.accumulate(np.rint(found / _STEP) * _STEP - steps) + steps
     return rising

@@ -31,6 +31,22 @@ def test_the_same_inputs_and_seed_give_the_same_digest(trained: Trained, tmp_pat
     assert train_bundle(tmp_path / "again", trained.private_key) == trained.digest
 
 
+def test_another_kind_of_processor_gives_the_same_digest(trained: Trained, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from models.train import train_bundle; "
+        "print(train_bundle(*map(Path, sys.argv[1:])))"
+    )
+    elsewhere = {"OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "1"}  # sums in another order
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "elsewhere", trained.private_key],
+        env={**os.environ, **elsewhere},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == trained.digest
+
+
 def test_another_seed_gives_another_digest(trained: Trained, tmp_path: Path) -> None:
     assert train_bundle(tmp_path / "other", trained.private_key, seed=21) != trained.digest
 
