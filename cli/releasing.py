@@ -2,10 +2,11 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
+from confluent_kafka import Message
 
 from cli.kafka import client_properties, require_topics, write
 from cli.passphrase import passphrase_of
@@ -25,8 +26,15 @@ from models.trust import TooFewSigners
 from monitoring.reader import TopicReader
 
 
-def read_releases(settings: Settings) -> ReleaseLog:
-    """Return what model-releases comes to under the trust root in the directory of keys."""
+def _tell(message: Message, refused: ModelRejected) -> None:
+    click.echo(f"left out {RELEASES.name}/{message.partition()}/{message.offset()}: {refused}", err=True)
+
+
+def read_releases(settings: Settings, left_out: Callable[[Message, ModelRejected], None] = _tell) -> ReleaseLog:
+    """Return what model-releases comes to under the trust root in the directory of keys.
+
+    `left_out` is called with each record that changes nothing.
+    """
     log = ReleaseLog(read_root(Path(settings.keys)))
     require_topics(settings, [RELEASES])
     topic = settings.topic_prefix + RELEASES.name
@@ -34,8 +42,8 @@ def read_releases(settings: Settings) -> ReleaseLog:
         for message in reader.until_end():
             try:
                 log.read(message.value() or b"", message.timestamp()[1])
-            except ModelRejected as rejected:
-                click.echo(f"left out {RELEASES.name}/{message.partition()}/{message.offset()}: {rejected}", err=True)
+            except ModelRejected as refused:
+                left_out(message, refused)
     return log
 
 
@@ -61,13 +69,20 @@ def every_release(log: ReleaseLog) -> list[Release]:
 
 
 def announce(settings: Settings, log: ReleaseLog, statement: bytes) -> None:
-    """Check a statement as workers will, then write it to model-releases; raise `UserError` if they would refuse it.
+    """Check a statement as workers will, then write it to model-releases; raise `UserError` if they refuse it.
 
-    That is `TooFewSigners` for one that more signers must sign.
+    That is `TooFewSigners` for one that more signers must sign. The topic is read once more: of two that somebody
+    announced at the same moment workers take the first.
     """
     entry = log.read(statement)
     role = entry.statement.role if entry and isinstance(entry.statement, Release) else "all"
     write(settings, RELEASES, [(role.encode(), statement)], "the statement")
+
+    def check(message: Message, refused: ModelRejected) -> None:
+        if message.value() == statement:
+            raise UserError(f"expected to be alone, another statement came first, ours changes nothing: {refused}")
+
+    read_releases(settings, check)
 
 
 def publish(settings: Settings, log: ReleaseLog, statement: bytes, done: str, pending: str) -> str:

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from cli.main import cardiosentry
 from cli.releasing import announce, read_releases, release_bundle
-from contracts.errors import ModelRejected
+from contracts.errors import ModelRejected, UserError
 from contracts.events import DecodedPrediction
 from contracts.releases import Release, Role
 from contracts.settings import Settings
@@ -239,6 +239,24 @@ def test_a_bucket_that_cuts_files_short_or_never_ends_them_leaves_the_model_that
         assert running.champion() == second
         assert running.score(20) == {second}
         assert running.serving.exits() == []
+
+
+def test_of_two_releases_at_the_same_moment_the_second_is_told_that_it_changes_nothing(
+    kafka: Broker, site: Site, tmp_path: Path
+) -> None:
+    running = Running(kafka, site, tmp_path)
+    running.release(site.bundle)
+    first, second = read_releases(running.settings), read_releases(running.settings)
+
+    (live,) = first.releases("champion")
+    sooner, later = (
+        sign_rollback(live, first, running.key, reason=reason, now_ms=now_ms(), days=30)
+        for reason in ("sooner", "later")
+    )
+    announce(running.settings, first, sooner)
+    with pytest.raises(UserError, match="ours changes nothing: release champion 2: "):
+        announce(running.settings, second, later)
+    assert [each.reason for each in read_releases(running.settings).releases("champion")] == ["a test", "sooner"]
 
 
 def test_a_worker_that_starts_late_or_again_ends_on_the_same_model(running: Running, site: Site, other: Path) -> None:

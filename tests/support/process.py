@@ -81,7 +81,7 @@ class CommandProcess:
 
 
 def run_command(
-    *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 90.0
+    *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 240.0
 ) -> "subprocess.CompletedProcess[str]":
     """Run `cardiosentry` to its end, `env` added to its environment; return how it ended and what it wrote."""
     return subprocess.run(
