@@ -5,7 +5,7 @@ judged by what stands before it, and refused ones change nothing.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from contracts.errors import ModelRejected
@@ -25,7 +25,6 @@ from contracts.releases import (
     Release,
     Revocation,
     Role,
-    Signer,
     Step,
     TrustRoot,
 )
@@ -141,7 +140,14 @@ class ReleaseLog:
         digest = hashlib.sha256(content).digest()
         if digest in self._seen:
             return None
-        entry = self._judge(content, written_ms)
+        before = self.trust
+        statement, keys = self._judge(content)
+        signers = self.trust.root.signers | before.root.signers
+        names = tuple(sorted(signers[key].name for key in keys))
+        entry = Entry(statement, names, written_ms)
+        if isinstance(statement, Containment):
+            entry = MeasureEntry(statement, names, written_ms)
+            self._contain(entry)
         self._seen.add(digest)
         self.entries.append(entry)
         return entry
@@ -197,16 +203,16 @@ class ReleaseLog:
         """Return the version that the next release of a role takes."""
         return self._highest.get(role, 0) + 1
 
-    def _judge(self, content: bytes, written_ms: int | None) -> Entry:
+    def _judge(self, content: bytes) -> tuple[Statement, frozenset[str]]:
+        """Return what a record says and the keys of those who signed it."""
         match payload_type_of(content):
             case kind if kind == ROOT_TYPE:
-                before = self.trust
-                self.trust, by = next_root(before, content)
-                return Entry(self.trust.root, _names(self.trust.root.signers | before.root.signers, by), written_ms)
+                self.trust, by = next_root(self.trust, content)
+                return self.trust.root, by
             case kind if kind == REVOCATION_TYPE:
                 revocation, by = verify_revocation(self.trust, content)
                 self.revoked.add(revocation.digest)
-                return Entry(revocation, _names(self.trust.root.signers, by), written_ms)
+                return revocation, by
             case kind if kind == RELEASE_TYPE:
                 release, by = verify_release(self.trust, content, self._highest)
                 self._check_freeze(release, by)
@@ -214,24 +220,23 @@ class ReleaseLog:
                 self._releases[release.role].append(release)
                 self._trust_of[release.role, release.version] = self.trust
                 self.revoked.update(release.revoked)
-                return Entry(release, _names(self.trust.root.signers, by), written_ms)
+                return release, by
             case kind if kind == BASELINE_TYPE:
                 versions = {digest: baseline.version for digest, baseline in self._baselines.items()}
                 baseline, by = verify_baseline(self.trust, content, versions)
                 self._baselines[baseline.digest] = baseline
-                return Entry(baseline, _names(self.trust.root.signers, by), written_ms)
+                return baseline, by
             case kind if kind == CONTAINMENT_TYPE:
                 acts = {subject: entry.statement.version for subject, entry in self._measures.items()}
-                act, by = verify_containment(self.trust, content, acts)
-                entry = MeasureEntry(act, _names(self.trust.root.signers, by), written_ms)
-                self._measures[act.measure, act.subject] = entry
-                self.contained = Contained(self._subjects("block-source"), self._subjects("revoke-key"))
-                return entry
+                return verify_containment(self.trust, content, acts)
             case kind if kind == STEP_TYPE:
-                step, by = verify_step(self.trust, content)
-                return Entry(step, _names(self.trust.root.signers, by), written_ms)
+                return verify_step(self.trust, content)
             case _:
                 raise ModelRejected("record: expected a statement about a model or a trust root, got another")
+
+    def _contain(self, entry: MeasureEntry) -> None:
+        self._measures[entry.statement.measure, entry.statement.subject] = entry
+        self.contained = Contained(self._subjects("block-source"), self._subjects("revoke-key"))
 
     def _subjects(self, measure: Measure) -> frozenset[str]:
         return frozenset(each.statement.subject for each in self.measures() if each.statement.measure == measure)
@@ -245,7 +250,3 @@ class ReleaseLog:
                 f"release {release.role} {release.version}: expected a person among its signers while retraining is "
                 "frozen, got none"
             )
-
-
-def _names(signers: Mapping[str, Signer], keys: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(signers[key].name for key in keys))
