@@ -52,6 +52,22 @@ def require_setup(client: Elasticsearch, names: Names) -> None:
         )
 
 
+def require_fields(client: Elasticsearch, names: Names) -> None:
+    """Raise `UserError` if an index of documents was made without our templates, or what the client raises.
+
+    Elasticsearch guesses its fields then. That is so where somebody deleted the templates since they were made.
+    """
+    patterns = [names.pattern(stream) for stream in STREAMS]
+    of_each = ["*.mappings._meta.version", "*.mappings.properties.@timestamp.type"]
+    found = client.indices.get_mapping(index=patterns, allow_no_indices=True, filter_path=of_each)
+    for index, each in sorted(found.items()):
+        if not _version(each["mappings"]):
+            raise UserError(
+                f"Elasticsearch: expected of {index} that a template of ours made it, its fields are guessed; run "
+                "`cardiosentry ship --setup`, index it anew under the template, then start the shipper again"
+            )
+
+
 def policy(min_age: str | None) -> dict[str, Any]:
     """Return the lifecycle of a stream's indices, of an age as "30d"; it counts from the day in an index's name."""
     phases: dict[str, Any] = {"hot": {"min_age": "0ms", "actions": {"set_priority": {"priority": 100}}}}

@@ -15,7 +15,7 @@ from monitoring.elastic.bulk import Bulk, Stopped, back_off
 from monitoring.elastic.client import explained, passes
 from monitoring.elastic.lane import Lane, Route
 from monitoring.elastic.records import Source, reader, sources
-from monitoring.elastic.setup import require_setup
+from monitoring.elastic.setup import require_fields, require_setup
 from monitoring.elastic.streams import Names
 from monitoring.meters import Meters
 
@@ -75,7 +75,7 @@ class Shipper:
             self._wait_for_setup()
         except Stopped:
             return
-        works = [*(lane.run for lane in self._lanes), self._watch_topics]
+        works = [*(lane.run for lane in self._lanes), self._watch]
         threads = [threading.Thread(target=self._run, args=(work,)) for work in works]
         for thread in threads:
             thread.start()
@@ -98,22 +98,32 @@ class Shipper:
                 told = time.monotonic()
                 self._tell()
 
-    def _watch_topics(self) -> None:
-        """End once a topic was made anew: what is read of it has ids of the old one, as if it were there already.
+    def _watch(self) -> None:
+        """End once what was so at the start is no more."""
+        while not self.stop.wait(_ASK_S):
+            self._check_topics()
+            self._check_fields()
+
+    def _check_topics(self) -> None:
+        """Raise `UserError` once a topic was made anew: what is read of it has ids of the old one, as if it were there.
 
         Whoever comes next ships it from its first record, since the commits of before are of another topic (`Lane`).
         """
-        while not self.stop.wait(_ASK_S):
-            try:
-                found = self._ask()
-            except UserError as error:  # as while it is deleted, or the broker away
-                log.warning("topics not known again_in_s=%.0f because=%r", _ASK_S, str(error))
-                continue
-            for name, identity in found.items():
-                if identity != self._identities[name]:
-                    raise UserError(
-                        f"topic {name}: expected the one of before, it was made anew; start the shipper again"
-                    )
+        try:
+            found = self._ask()
+        except UserError as error:  # as while it is deleted, or the broker away
+            log.warning("topics not known again_in_s=%.0f because=%r", _ASK_S, str(error))
+            return
+        for name, identity in found.items():
+            if identity != self._identities[name]:
+                raise UserError(f"topic {name}: expected the one of before, it was made anew; start the shipper again")
+
+    def _check_fields(self) -> None:
+        try:
+            require_fields(self._client, self._names)
+        except (ApiError, TransportError) as error:
+            if not passes(error):
+                raise explained(error) from None
 
     def _run(self, work: Callable[[], None]) -> None:
         try:
@@ -127,6 +137,7 @@ class Shipper:
             self._beat()
             try:
                 require_setup(self._client, self._names)
+                require_fields(self._client, self._names)
                 return
             except (ApiError, TransportError) as error:
                 if not passes(error):

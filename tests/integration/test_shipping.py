@@ -29,7 +29,7 @@ from models.acts import sign_act
 from models.keyfile import KeyFile
 from models.sign import PRIVATE_KEY_FILE
 from monitoring.elastic.mappings import fields
-from monitoring.elastic.streams import STREAMS
+from monitoring.elastic.streams import PREDICTION_STREAM, STREAMS
 from stream_app.logs import EcsFormatter
 from tests.chaos.shipping import chaos
 from tests.support.broker import Broker
@@ -86,6 +86,18 @@ def test_a_shipper_goes_on_at_its_last_commit(system: System) -> None:
         system.shipped.wait_for("predictions", len(sent), shipping)
         assert shipping.stop() == 0
     assert "shipped records=1 rejected=0" in shipping.text().splitlines()[-1]
+
+
+def test_an_index_that_no_template_made_is_told(system: System) -> None:
+    elastic, name = system.shipped.client, system.shipped.names.of(PREDICTION_STREAM)
+    elastic.indices.delete_index_template(name=name)
+    system.publish(PREDICTIONS.name, *predictions(10, MIDNIGHT_MS, MIDNIGHT_MS + 1000))
+    with system.shipping() as shipping:
+        system.shipped.wait_for("predictions", 10, shipping)
+        assert shipping.stop() == 0
+        assert shipping.start().wait(60) == 1
+    assert f"expected of {name}-" in shipping.text()
+    assert "its fields are guessed" in shipping.text()
 
 
 def test_two_shippers_at_once_ship_every_record_once(system: System) -> None:

@@ -1,7 +1,7 @@
 """A lane ships what its topic holds and no other topic's, and tells what was deleted before it came."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,6 +47,9 @@ class Elastic:
             return self.setup(request)
         self.ids += ids(request)
         return taken(request)
+
+
+TOPICS = [stream.topic.name for stream in STREAMS if stream.topic]
 
 
 @contextmanager
@@ -123,20 +126,12 @@ def test_records_that_are_deleted_before_they_were_shipped_are_told(
     assert f"topic={TOPIC} partition=0 records={lane.gone}" in caplog.text
 
 
-def test_a_shipper_ends_when_a_topic_was_made_anew(embedded: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipper_module, "_ASK_S", 0.1)
-    topics = [stream.topic.name for stream in STREAMS if stream.topic]
-    asked = []
-
-    def identities() -> dict[str, str]:
-        asked.append(1)
-        if len(asked) == 2:
-            raise UserError("the broker is away")
-        return {**dict.fromkeys(topics, "A"), **({SECURITY_ALERTS.name: "B"} if len(asked) > 3 else {})}
-
-    with RecordingServer(Elastic()) as server, connect(server.address, "", {}) as client:
+@contextmanager
+def shipper(embedded: Broker, elastic: Elastic, identities: Callable[[], Mapping[str, str]]) -> Iterator[Shipper]:
+    """Yield a shipper of all topics to what was set up."""
+    with RecordingServer(elastic) as server, connect(server.address, "", {}) as client:
         list(set_up(client, Names(), ilm=True, keep_days={}))
-        shipper = Shipper(
+        yield Shipper(
             client,
             {"bootstrap.servers": embedded.bootstrap},
             prefix="",
@@ -146,6 +141,42 @@ def test_a_shipper_ends_when_a_topic_was_made_anew(embedded: Broker, monkeypatch
             meters=Meters(),
             beat=lambda: None,
         )
-        with pytest.raises(UserError, match="topic security-alerts: expected the one of before, it was made anew"):
-            shipper.run()
+
+
+def test_a_shipper_ends_when_a_topic_was_made_anew(embedded: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipper_module, "_ASK_S", 0.1)
+    asked = []
+
+    def identities() -> dict[str, str]:
+        asked.append(1)
+        if len(asked) == 2:
+            raise UserError("the broker is away")
+        return {**dict.fromkeys(TOPICS, "A"), **({SECURITY_ALERTS.name: "B"} if len(asked) > 3 else {})}
+
+    with (
+        shipper(embedded, Elastic(), identities) as ships,
+        pytest.raises(UserError, match="topic security-alerts: expected the one of before, it was made anew"),
+    ):
+        ships.run()
     assert len(asked) == 4
+
+
+def test_a_shipper_ends_when_the_fields_of_an_index_are_guessed(
+    embedded: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipper_module, "_ASK_S", 0.1)
+    elastic = Elastic()
+
+    def identities() -> dict[str, str]:
+        if asked:  # so the shipper has begun
+            guessed = {"properties": {"@timestamp": {"type": "date"}}}
+            elastic.setup.kept["cardiosentry-predictions-2026.11.30"] = {"mappings": guessed}
+        asked.append(1)
+        return dict.fromkeys(TOPICS, "A")
+
+    asked: list[int] = []
+    with (
+        shipper(embedded, elastic, identities) as ships,
+        pytest.raises(UserError, match=r"expected of cardiosentry-predictions-2026\.11\.30 that a template of ours"),
+    ):
+        ships.run()
