@@ -289,7 +289,7 @@ class Demo:
 
 @contextmanager
 def _process(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run one of our own commands, and end it with the context."""
+    """Run one of our own commands, and end it with the context, or with this process however that ends."""
     with log.open("wb") as written:
         process = subprocess.Popen(
             [sys.executable, "-m", "cli", *command],
@@ -300,9 +300,15 @@ def _process(command: Sequence[str], log: Path) -> Iterator["subprocess.Popen[by
             env={name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)},
             start_new_session=True,  # Ctrl-C is ours: a worker stops after the last event came back
         )
+    # Its input ends when this process dies, even by SIGKILL: the broker is gone then and there is nothing to save.
+    watchdog = subprocess.Popen(
+        ["sh", "-c", 'read -r _; kill -9 "$1"', "sh", str(process.pid)], stdin=subprocess.PIPE, start_new_session=True
+    )
     try:
         yield process
     finally:
+        watchdog.kill()
+        watchdog.communicate()
         process.terminate()
         try:
             process.wait(_STOP_TIMEOUT_S)

@@ -2,16 +2,19 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from cli.attacks import DEMO_ATTACKS
 from cli.main import cardiosentry
 from monitoring.tally import Summary
-from tests.support.process import CommandProcess
+from tests.support.process import ROOT, CommandProcess
 from tests.support.serving import get
 from tests.support.waiting import wait_for
 
@@ -55,6 +58,19 @@ def test_the_demo_runs_for_a_script_and_accounts_for_every_event(
         assert told.delay_s is not None
         assert 0 < told.delay_s < 60
     assert summary.latency_ms.keys() == {"p50", "p99"}
+
+
+def test_nothing_that_the_demo_starts_outlives_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from cli.demo_run import _process as process\n"
+        "with process(['broker'], Path(sys.argv[1])) as started:\n    print(started.pid, flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "log")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as demo:
+        assert demo.stdout
+        started = psutil.Process(int(demo.stdout.readline()))
+        demo.kill()
+    wait_for(lambda: not started.is_running() or started.status() == psutil.STATUS_ZOMBIE, 10)
 
 
 def test_the_demo_lists_its_attacks_and_knows_no_others() -> None:
