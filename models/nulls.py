@@ -22,7 +22,7 @@ _STREAM_WINDOWS = 320
 _SETTLED = 64  # windows until the detector's memory is full: alarms come at an even rate from here
 _LEVELS = np.linspace(0.02, 0.99, 40)
 # So that the last bits of a sum, which are another processor's or another number of threads' own, do not change the
-# bundle's digest: thresholds, which are no surer than to 1%, would change one in a hundred by their sixth digit.
+# bundle's digest: thresholds, which come of simulated streams and are less sure than the step, would by their sixth.
 _DIGITS = 6
 _STEP = 0.001
 
